@@ -1,0 +1,236 @@
+//! An externally hosted model: where it is, how it is reached, how to authenticate.
+
+use http::HeaderMap;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::credentials::{AppliedAll, Attempt, Credentials};
+use crate::error::{AuthError, ErrorKind};
+use crate::method::SharedMethod;
+use crate::origin::{Origin, endpoint_url};
+use crate::path;
+use crate::request::{BodyView, Outbound};
+use crate::settings::SettingProblem;
+use crate::transport::TransportSettings;
+
+/// Where a deployment is: a URL for calls without a path, a base for calls with one, or both.
+///
+/// ```
+/// use gatepass_core::Endpoint;
+/// let endpoint = Endpoint::parse(None, Some("https://models.example.com/v1"), false).unwrap();
+/// assert_eq!(endpoint.origin().to_string(), "https://models.example.com");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    single: Url,
+    base: Url,
+    origin: Origin,
+}
+
+impl Endpoint {
+    /// Parses `url` and `base_url`, at least one of them; both must share one origin.
+    ///
+    /// # Errors
+    /// Everything that is wrong, by key.
+    pub fn parse(
+        url: Option<&str>,
+        base_url: Option<&str>,
+        allow_insecure_http: bool,
+    ) -> Result<Self, Vec<SettingProblem>> {
+        let parse = |key, text: Option<&str>| {
+            text.map(|text| endpoint_url(text, allow_insecure_http))
+                .transpose()
+                .map_err(|what| SettingProblem::new(key, what))
+        };
+        let (url, base) = SettingProblem::both(parse("url", url), parse("base_url", base_url))?;
+        let (single, base) = match (url, base) {
+            (Some(url), Some(base)) => (url, base),
+            (Some(one), None) | (None, Some(one)) => (one.clone(), one),
+            (None, None) => {
+                let what = "is missing: give `url`, or `base_url` for calls with paths, or both";
+                return Err(vec![SettingProblem::new("url", what)]);
+            }
+        };
+        let origin = Origin::of(&base);
+        match origin.filter(|origin| Some(origin) == Origin::of(&single).as_ref()) {
+            Some(origin) => Ok(Self {
+                single,
+                base,
+                origin,
+            }),
+            None => {
+                let what = "has another origin (scheme, host, port) than `url`: a credential goes to one origin only";
+                Err(vec![SettingProblem::new("base_url", what)])
+            }
+        }
+    }
+
+    /// The host of both.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or("")
+    }
+
+    /// The origin of both.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+/// An externally hosted model, ready to be called.
+///
+/// ```
+/// use gatepass_core::{Bearer, BodyView, Deployment, Endpoint, SystemClock};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let endpoint = Endpoint::parse(Some("https://models.example.com/v1"), None, false).unwrap();
+/// let churn = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+/// let mut request = http::Request::get(churn.target("predict")?.as_str()).body(()).unwrap();
+/// churn.authorize(&mut request, BodyView::Empty, &SystemClock).await?;
+/// assert_eq!(request.headers()["authorization"], "Bearer abc");
+/// # Ok::<(), gatepass_core::AuthError>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    name: String,
+    endpoint: Endpoint,
+    credentials: Credentials,
+    transport: TransportSettings,
+}
+
+impl Deployment {
+    /// A deployment with default transport settings.
+    ///
+    /// # Errors
+    /// When its methods contradict each other.
+    pub fn new(
+        name: impl Into<String>,
+        endpoint: Endpoint,
+        methods: Vec<SharedMethod>,
+    ) -> Result<Self, AuthError> {
+        let name = name.into();
+        let credentials = Credentials::new(methods).map_err(|error| error.for_deployment(&name))?;
+        Ok(Self {
+            name,
+            endpoint,
+            credentials,
+            transport: TransportSettings::default(),
+        })
+    }
+
+    /// The same, reached by these settings.
+    #[must_use]
+    pub fn with_transport(mut self, transport: TransportSettings) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The origin its credential belongs to.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.endpoint.origin
+    }
+
+    /// Its methods.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn transport(&self) -> &TransportSettings {
+        &self.transport
+    }
+
+    /// The URL for a call: `path` is appended to the base, bytes kept; an empty one means `url`.
+    ///
+    /// # Errors
+    /// When the path could leave the base: `.` and `..` in any encoding, backslashes, controls.
+    pub fn target(&self, path: &str) -> Result<Url, AuthError> {
+        path::join(&self.endpoint.single, &self.endpoint.base, path).map_err(|what| {
+            AuthError::new(ErrorKind::Path, format!("the path {what}")).for_deployment(&self.name)
+        })
+    }
+
+    /// Adds the credential to a request for this deployment, obtaining it first where needed.
+    ///
+    /// The warm path neither waits nor takes a lock.
+    ///
+    /// # Errors
+    /// When the request goes to another origin, or the credential is not to be had; the request
+    /// then carries none of the owned headers.
+    pub async fn authorize<T: Outbound>(
+        &self,
+        request: &mut T,
+        body: BodyView<'_>,
+        clock: &dyn Clock,
+    ) -> Result<AppliedAll, AuthError> {
+        self.authorize_with(request, body, clock, Attempt::default())
+            .await
+    }
+
+    /// The same with what [`Credentials::renew`] prepared, for a replay.
+    ///
+    /// # Errors
+    /// As [`Deployment::authorize`].
+    pub async fn authorize_with<T: Outbound>(
+        &self,
+        request: &mut T,
+        body: BodyView<'_>,
+        clock: &dyn Clock,
+        attempt: Attempt,
+    ) -> Result<AppliedAll, AuthError> {
+        let covered = request.lend(body, |view| {
+            let covered = self.endpoint.origin.covers(view);
+            if !covered {
+                self.credentials.strip(view);
+            }
+            covered
+        });
+        if !covered {
+            let message = format!(
+                "the request does not go to {}, the only place its credential may go",
+                self.origin()
+            );
+            return Err(AuthError::new(ErrorKind::Origin, message).for_deployment(&self.name));
+        }
+        let result = self
+            .credentials
+            .authorize(request, body, clock, attempt)
+            .await;
+        result.map_err(|error| error.for_deployment(&self.name))
+    }
+
+    /// The headers a request to this deployment needs now, for people with an HTTP client of their
+    /// own. Ask again for every call: they expire. Send them to this deployment's origin only.
+    ///
+    /// # Errors
+    /// When the credential is not to be had, or depends on the request (signing methods).
+    pub async fn headers(&self, clock: &dyn Clock) -> Result<HeaderMap, AuthError> {
+        if self.credentials.needs() > crate::method::BodyNeed::Nothing {
+            let message = "this method signs each request, so there is no header to take away: call through Gatepass";
+            return Err(AuthError::new(ErrorKind::Body, message).for_deployment(&self.name));
+        }
+        let mut request = http::Request::new(());
+        let uri = self
+            .endpoint
+            .single
+            .as_str()
+            .parse::<http::Uri>()
+            .map_err(|_| {
+                AuthError::new(ErrorKind::Path, "url does not fit a request")
+                    .for_deployment(&self.name)
+            })?;
+        *request.uri_mut() = uri;
+        self.authorize(&mut request, BodyView::Empty, clock).await?;
+        Ok(std::mem::take(request.headers_mut()))
+    }
+}

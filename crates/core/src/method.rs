@@ -1,0 +1,251 @@
+//! The method trait: one way to authenticate.
+//!
+//! ```text
+//!   request ──> needs ──> apply ──ok──────────────────────────> upstream ──> observe
+//!                           │                                     ▲            │
+//!                           └─not ready─> prepare ─Ready─> apply ─┘   renew: prepare, apply once more
+//! ```
+//!
+//! `apply` runs on every request: no I/O, no await. `prepare` is the cold path.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::clock::Now;
+use crate::error::AuthError;
+use crate::lease::{Lease, Stamp};
+use crate::request::RequestView;
+
+/// One way to authenticate, bound to one credential.
+///
+/// No hook has a default body, because a wrapper that forgets to forward one would be a silent bug.
+/// Most methods do not implement this by hand: see [`HeaderMethod`](crate::HeaderMethod) and
+/// [`SigningMethod`](crate::SigningMethod).
+#[async_trait]
+pub trait AuthMethod: fmt::Debug + Send + Sync + 'static {
+    /// The headers and query keys it writes: stripped from what callers send, dropped across origins.
+    fn owned(&self) -> &Owned;
+
+    /// What it must know of the body; asked before the body is read.
+    fn needs(&self) -> BodyNeed;
+
+    /// When it runs among the methods of one deployment.
+    fn stage(&self) -> Stage;
+
+    /// Adds the credential. No I/O, no await; idempotent; the request is unchanged on `Err`.
+    ///
+    /// `ready` is what [`AuthMethod::prepare`] handed to this very attempt, if it was called.
+    ///
+    /// # Errors
+    /// [`NotApplied::NotReady`] asks for one `prepare`; [`NotApplied::Failed`] ends the call.
+    fn apply(
+        &self,
+        request: &mut RequestView<'_>,
+        ready: Option<&Ready>,
+        now: Now,
+    ) -> Result<Applied, NotApplied>;
+
+    /// Obtains or renews what `apply` needs. Concurrent calls share the work, and a caller that
+    /// goes away never harms the others.
+    ///
+    /// # Errors
+    /// When there is nothing to be had now; the error says why and whether to try again.
+    async fn prepare(&self, why: Why) -> Result<Ready, AuthError>;
+
+    /// Looks at the response to a request that carried `applied`, and says what to do.
+    fn observe(&self, applied: &Applied, response: &ResponseView<'_>) -> Verdict;
+}
+
+/// A shared method.
+pub type SharedMethod = Arc<dyn AuthMethod>;
+
+/// The headers and query keys a method writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Owned {
+    /// Header names.
+    pub headers: Vec<HeaderName>,
+    /// Query keys.
+    pub query: Vec<String>,
+    /// How people write a header name, where they were asked.
+    spellings: Vec<(HeaderName, String)>,
+}
+
+impl Owned {
+    /// Owns these headers and no query key.
+    #[must_use]
+    pub fn headers(headers: Vec<HeaderName>) -> Self {
+        Self {
+            headers,
+            ..Self::default()
+        }
+    }
+
+    /// Owns this header, spelled like this where people read it.
+    #[must_use]
+    pub fn spelled(name: HeaderName, spelling: &str) -> Self {
+        let spellings = vec![(name.clone(), spelling.to_owned())];
+        Self {
+            headers: vec![name],
+            spellings,
+            ..Self::default()
+        }
+    }
+
+    /// How people write this header name; on the wire the case of it means nothing.
+    #[must_use]
+    pub fn spelling<'a>(&'a self, name: &'a HeaderName) -> &'a str {
+        let known = self.spellings.iter().find(|(of, _)| of == name);
+        match known {
+            Some((_, spelling)) => spelling,
+            None if name == http::header::AUTHORIZATION => "Authorization",
+            None => name.as_str(),
+        }
+    }
+
+    /// Takes over what another one owns.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.headers.extend(other.headers.iter().cloned());
+        self.query.extend(other.query.iter().cloned());
+        self.spellings.extend(other.spellings.iter().cloned());
+    }
+
+    /// Whether this header belongs to the method, `_` and `-` being the same to many servers.
+    #[must_use]
+    pub fn has_header(&self, name: &str) -> bool {
+        let fold = |c: u8| {
+            if c == b'_' {
+                b'-'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        };
+        self.headers
+            .iter()
+            .any(|own| own.as_str().bytes().map(fold).eq(name.bytes().map(fold)))
+    }
+}
+
+/// What a method must know of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum BodyNeed {
+    /// Nothing.
+    Nothing,
+    /// Its SHA-256 digest; all its bytes will do as well.
+    Sha256,
+    /// All its bytes.
+    Bytes,
+}
+
+/// When a method runs: headers first, then query keys, and a signer last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Writes headers.
+    Header,
+    /// Writes query keys.
+    Query,
+    /// Signs what the others wrote; at most one for a deployment.
+    Sign,
+}
+
+/// Why [`AuthMethod::prepare`] is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// `apply` had nothing it could use.
+    NotReady,
+    /// The upstream rejected the lease with this stamp.
+    Rejected(Stamp),
+}
+
+/// A lease in the hands of a caller that waited for it; serves that caller even if already old.
+#[derive(Clone, Debug)]
+pub struct Ready(Arc<Lease>);
+
+impl Ready {
+    /// Hands over a lease.
+    #[must_use]
+    pub fn new(lease: Arc<Lease>) -> Self {
+        Self(lease)
+    }
+
+    /// The lease.
+    #[must_use]
+    pub fn lease(&self) -> &Lease {
+        &self.0
+    }
+}
+
+/// What was put on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The lease it came from; `None` where there is none (`none`).
+    pub stamp: Option<Stamp>,
+}
+
+impl Applied {
+    /// Nothing was added, and nothing had to be.
+    pub const NOTHING: Self = Self { stamp: None };
+
+    /// Something was added from this lease.
+    #[must_use]
+    pub const fn from(stamp: Stamp) -> Self {
+        Self { stamp: Some(stamp) }
+    }
+}
+
+/// Why a request carries no credential.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NotApplied {
+    /// Nothing usable is held: call `prepare`, then `apply` once more.
+    NotReady,
+    /// It cannot be done.
+    Failed(AuthError),
+}
+
+/// A response as a method sees it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ResponseView<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The beginning of the body, where a method asked for it.
+    pub body: Option<&'a [u8]>,
+}
+
+impl<'a> ResponseView<'a> {
+    /// A response whose body nobody has read.
+    #[must_use]
+    pub fn head(status: StatusCode, headers: &'a HeaderMap) -> Self {
+        Self {
+            status,
+            headers,
+            body: None,
+        }
+    }
+}
+
+/// What a response says about the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It was accepted, or the response says nothing about it.
+    Accepted,
+    /// It was refused and renewing would not help: the response goes to the caller.
+    Refused,
+    /// It was refused, something newer is held already: send once more with that.
+    Replay,
+    /// It was refused: call `prepare` with the stamp, then send once more.
+    Renew,
+    /// Undecided: show up to this many bytes of the body.
+    NeedsBody(usize),
+}

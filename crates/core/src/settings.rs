@@ -1,0 +1,302 @@
+//! What a definition says to a method, and the factory that makes the method of it.
+//!
+//! A factory declares its keys as data ([`KeySpec`]); whoever reads definitions checks names,
+//! aliases, kinds and presence by that data alone, and explains each key by its meaning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::method::SharedMethod;
+use crate::origin::Origin;
+use crate::secret::SharedSource;
+use crate::transport::TransportSettings;
+
+/// Makes methods of one tag from definitions.
+pub trait MethodFactory: fmt::Debug + Send + Sync + 'static {
+    /// The value of `authentication` that selects it.
+    fn tag(&self) -> &'static str;
+
+    /// The keys it takes.
+    fn keys(&self) -> &'static [KeySpec];
+
+    /// Makes the method. No I/O: secrets are resolved on first use.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once; each problem names a key and never a value.
+    fn build(
+        &self,
+        settings: &Settings,
+        context: &BuildContext<'_>,
+    ) -> Result<SharedMethod, Vec<SettingProblem>>;
+}
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// Text, written down.
+    Text,
+    /// Text, written down or by reference: `{ env = ".." }`, `{ file = ".." }`, `{ command = [..] }`.
+    Secret,
+    /// `true` or `false`.
+    Boolean,
+    /// A number of seconds, whole or not.
+    Seconds,
+    /// A list of texts.
+    TextList,
+    /// A table of names and texts.
+    TextTable,
+}
+
+/// One key of a method.
+///
+/// ```
+/// use gatepass_core::{KeyKind, KeySpec};
+/// const KEY: KeySpec = KeySpec::new("client_id", KeyKind::Secret, "the client id")
+///     .alias("username").required();
+/// assert!(KEY.is_named("username") && KEY.is_required());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    name: &'static str,
+    alias: Option<&'static str>,
+    wire: Option<&'static str>,
+    kind: KeyKind,
+    required: bool,
+    meaning: &'static str,
+}
+
+impl KeySpec {
+    /// An optional key with its clear snake_case name and what it means, in a few words.
+    #[must_use]
+    pub const fn new(name: &'static str, kind: KeyKind, meaning: &'static str) -> Self {
+        Self {
+            name,
+            alias: None,
+            wire: None,
+            kind,
+            required: false,
+            meaning,
+        }
+    }
+
+    /// The same key, also known by the overloaded name of the wire model.
+    #[must_use]
+    pub const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    /// The same key with its name in the JSON form where that differs (`tokenURL`).
+    #[must_use]
+    pub const fn wire(mut self, wire: &'static str) -> Self {
+        self.wire = Some(wire);
+        self
+    }
+
+    /// The same key, required.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// Its clear name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its overloaded name, where it has one.
+    #[must_use]
+    pub const fn alias_name(&self) -> Option<&'static str> {
+        self.alias
+    }
+
+    /// Its name in the JSON form, where that differs from both others.
+    #[must_use]
+    pub const fn wire_name(&self) -> Option<&'static str> {
+        self.wire
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// Whether it must be there.
+    #[must_use]
+    pub const fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// What it means for its method.
+    #[must_use]
+    pub const fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+
+    /// Whether `text` is its name or its alias.
+    #[must_use]
+    pub fn is_named(&self, text: &str) -> bool {
+        self.name == text || self.alias == Some(text)
+    }
+}
+
+/// A value, checked to be of its key's kind.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// Where a secret comes from.
+    Secret(SharedSource),
+    /// Yes or no.
+    Boolean(bool),
+    /// Seconds.
+    Seconds(f64),
+    /// Texts.
+    TextList(Vec<String>),
+    /// Names and texts.
+    TextTable(Vec<(String, String)>),
+}
+
+/// The values of one definition, by clear key name.
+///
+/// ```
+/// use gatepass_core::{Settings, Value};
+/// let settings: Settings = [("header", Value::Text("api-key".into()))].into_iter().collect();
+/// assert_eq!(settings.text("header").unwrap(), "api-key");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Settings(BTreeMap<&'static str, Value>);
+
+impl FromIterator<(&'static str, Value)> for Settings {
+    fn from_iter<I: IntoIterator<Item = (&'static str, Value)>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
+impl Settings {
+    /// The value of a key, if it is there.
+    #[must_use]
+    pub fn value(&self, key: &'static str) -> Option<&Value> {
+        self.0.get(key)
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn text(&self, key: &'static str) -> Result<&str, SettingProblem> {
+        self.optional_text(key)
+            .ok_or_else(|| SettingProblem::missing(key))
+    }
+
+    /// A text, if it is there.
+    #[must_use]
+    pub fn optional_text(&self, key: &'static str) -> Option<&str> {
+        match self.0.get(key) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Yes or no, if it is there.
+    #[must_use]
+    pub fn boolean(&self, key: &'static str) -> Option<bool> {
+        match self.0.get(key) {
+            Some(Value::Boolean(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The source of a secret that must be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn source(&self, key: &'static str) -> Result<SharedSource, SettingProblem> {
+        match self.0.get(key) {
+            Some(Value::Secret(source)) => Ok(source.clone()),
+            _ => Err(SettingProblem::missing(key)),
+        }
+    }
+
+    /// The same, checked now if its text is known without I/O.
+    ///
+    /// # Errors
+    /// When it is not there, or `check` refuses it.
+    pub fn source_checked(
+        &self,
+        key: &'static str,
+        check: impl FnOnce(&str) -> Result<(), &'static str>,
+    ) -> Result<SharedSource, SettingProblem> {
+        let source = self.source(key)?;
+        if let Some(literal) = source.literal() {
+            check(literal.expose()).map_err(|what| SettingProblem::new(key, what))?;
+        }
+        Ok(source)
+    }
+}
+
+/// What is wrong with one key of a definition; the message continues a sentence that begins with
+/// the key, and never quotes the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SettingProblem {
+    /// The clear name of the key.
+    pub key: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl SettingProblem {
+    /// A problem with this key.
+    #[must_use]
+    pub fn new(key: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            key,
+            message: message.into(),
+        }
+    }
+
+    fn missing(key: &'static str) -> Self {
+        Self::new(key, "is missing")
+    }
+
+    /// Both values, or the problems of both at once.
+    ///
+    /// # Errors
+    /// Every problem of the two.
+    pub fn both<A, B>(a: Result<A, Self>, b: Result<B, Self>) -> Result<(A, B), Vec<Self>> {
+        match (a, b) {
+            (Ok(a), Ok(b)) => Ok((a, b)),
+            (a, b) => Err(a.err().into_iter().chain(b.err()).collect()),
+        }
+    }
+}
+
+/// What else a factory may know of the deployment.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct BuildContext<'a> {
+    /// The deployment's name.
+    pub deployment: &'a str,
+    /// Where its calls go.
+    pub origin: &'a Origin,
+    /// How it is reached; the token endpoint is reached the same way.
+    pub transport: &'a TransportSettings,
+}
+
+impl<'a> BuildContext<'a> {
+    /// A context.
+    #[must_use]
+    pub fn new(deployment: &'a str, origin: &'a Origin, transport: &'a TransportSettings) -> Self {
+        Self {
+            deployment,
+            origin,
+            transport,
+        }
+    }
+}
