@@ -1,0 +1,299 @@
+//! All deployments of all files together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gatepass_core::{Deployment, Registry};
+use zeroize::Zeroizing;
+
+use crate::definition::{Definition, Form, nearest};
+use crate::problem::{ConfigError, Problem};
+use crate::{json_form, toml_form};
+
+/// The longest name of a deployment, in characters.
+const MAX_NAME: usize = 64;
+
+/// Deployments by name.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    deployments: BTreeMap<String, Arc<Deployment>>,
+    warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads all files; a name that is defined twice is an error.
+    ///
+    /// # Errors
+    /// Every problem of every file, at once.
+    pub fn load(files: &[PathBuf], registry: &Registry) -> Result<Self, ConfigError> {
+        let mut all = Reader::new(registry);
+        for file in files {
+            match fs::read_to_string(file) {
+                Ok(text) => all.file(&Zeroizing::new(text), file),
+                Err(cause) => {
+                    let what = format!("cannot be read ({}): check path and rights", cause.kind());
+                    all.problems.push(Problem::of_file(file, what));
+                }
+            }
+        }
+        all.finish()
+    }
+
+    /// Reads TOML; `file` is its name in messages, and relative paths are relative to it.
+    ///
+    /// # Errors
+    /// Every problem, at once.
+    pub fn from_toml(text: &str, file: &Path, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut all = Reader::new(registry);
+        all.toml(text, file);
+        all.finish()
+    }
+
+    /// Reads the wire JSON: one object, or a list of them.
+    ///
+    /// # Errors
+    /// Every problem, at once.
+    pub fn from_json(text: &str, file: &Path, registry: &Registry) -> Result<Self, ConfigError> {
+        let mut all = Reader::new(registry);
+        all.json(text, file);
+        all.finish()
+    }
+
+    /// The deployment of this name.
+    ///
+    /// # Errors
+    /// When there is none; the error suggests a near name.
+    pub fn deployment(&self, name: &str) -> Result<&Arc<Deployment>, UnknownDeployment> {
+        self.deployments.get(name).ok_or_else(|| {
+            let known = self.deployments.keys().map(String::as_str);
+            UnknownDeployment {
+                name: name.to_owned(),
+                near: nearest(name, known).map(str::to_owned),
+                known: self.deployments.keys().cloned().collect(),
+            }
+        })
+    }
+
+    /// All deployments, by name.
+    pub fn deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.deployments.values()
+    }
+
+    /// What was accepted with a doubt: names that had to be changed.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// A name that no deployment has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownDeployment {
+    name: String,
+    near: Option<String>,
+    known: Vec<String>,
+}
+
+impl fmt::Display for UnknownDeployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no deployment is named {:?}", self.name)?;
+        match &self.near {
+            Some(near) => write!(f, ": did you mean \"{near}\"?"),
+            None => write!(f, " (defined: {})", self.known.join(", ")),
+        }
+    }
+}
+
+impl std::error::Error for UnknownDeployment {}
+
+/// Collects deployments, and problems, over several files.
+struct Reader<'a> {
+    registry: &'a Registry,
+    config: Config,
+    defined_in: BTreeMap<String, PathBuf>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(registry: &'a Registry) -> Self {
+        let defined_in = BTreeMap::new();
+        Self {
+            registry,
+            config: Config::default(),
+            defined_in,
+            problems: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> Result<Config, ConfigError> {
+        if self.problems.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(ConfigError::new(self.problems))
+        }
+    }
+
+    fn file(&mut self, text: &str, file: &Path) {
+        if file
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("json"))
+        {
+            self.json(text, file);
+        } else {
+            self.toml(text, file);
+        }
+    }
+
+    fn toml(&mut self, text: &str, file: &Path) {
+        let root = match toml_form::parse(text, file) {
+            Ok(root) => root,
+            Err(problems) => return self.problems.extend(problems),
+        };
+        for (key, node) in &root {
+            let problem = |what: &str| {
+                Problem::of_file(file, what)
+                    .on_line(node.line)
+                    .of_key(key, None)
+            };
+            if key != "deployments" {
+                self.problems.push(problem(
+                    "is not a known table: deployments stand in [deployments.NAME]",
+                ));
+                continue;
+            }
+            let Some(deployments) = node.table() else {
+                self.problems
+                    .push(problem("must hold tables: write [deployments.NAME]"));
+                continue;
+            };
+            for (name, node) in deployments {
+                let problem = |what: &str| {
+                    Problem::of_file(file, what)
+                        .on_line(node.line)
+                        .of_deployment(name)
+                };
+                let Some(table) = node.table() else {
+                    self.problems
+                        .push(problem("must be a table: write [deployments.NAME]"));
+                    continue;
+                };
+                if !is_name(name) {
+                    self.problems.push(problem(NAME_RULE));
+                    continue;
+                }
+                let form = Form::Toml;
+                self.define(&Definition {
+                    name,
+                    table,
+                    form,
+                    file,
+                    line: node.line,
+                    index: None,
+                });
+            }
+        }
+    }
+
+    fn json(&mut self, text: &str, file: &Path) {
+        let objects = match json_form::parse(text, file) {
+            Ok(objects) => objects,
+            Err(problems) => return self.problems.extend(problems),
+        };
+        let mut folded_from: BTreeMap<String, String> = BTreeMap::new();
+        for (index, table) in &objects {
+            let problem = |what: &str| {
+                Problem::of_file(file, what)
+                    .at_index(*index)
+                    .of_key("name", None)
+            };
+            let given = table
+                .iter()
+                .find(|(key, _)| key == "name")
+                .and_then(|(_, node)| node.text());
+            let stem = file.file_stem().and_then(|stem| stem.to_str());
+            let written = match (given.filter(|name| !name.is_empty()), index) {
+                (Some(name), _) => name,
+                (None, None) => stem.unwrap_or("deployment"),
+                (None, Some(_)) => {
+                    self.problems
+                        .push(problem("is missing: in a list each deployment needs one"));
+                    continue;
+                }
+            };
+            let name = fold_name(written);
+            if !is_name(&name) {
+                self.problems.push(problem(NAME_RULE));
+                continue;
+            }
+            if name != written {
+                let warning = format!("{}: {written:?} is called \"{name}\" here", file.display());
+                self.config.warnings.push(warning);
+            }
+            if let Some(other) = folded_from.insert(name.clone(), written.to_owned())
+                && other != *written
+            {
+                self.problems.push(problem(
+                    "becomes the same as another one's here: rename one",
+                ));
+                continue;
+            }
+            let form = Form::Json;
+            self.define(&Definition {
+                name: &name,
+                table,
+                form,
+                file,
+                line: None,
+                index: *index,
+            });
+        }
+    }
+
+    fn define(&mut self, definition: &Definition<'_>) {
+        let (name, file) = (definition.name.to_owned(), definition.file.to_owned());
+        if let Some(first) = self.defined_in.get(&name) {
+            let what = format!(
+                "is defined already, in {}: rename or remove one",
+                first.display()
+            );
+            let problem = Problem::of_file(&file, what);
+            self.problems.push(
+                problem
+                    .on_line(definition.line)
+                    .at_index(definition.index)
+                    .of_deployment(&name),
+            );
+            return;
+        }
+        self.defined_in.insert(name.clone(), file);
+        match definition.build(self.registry) {
+            Ok(deployment) => {
+                self.config.deployments.insert(name, Arc::new(deployment));
+            }
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+}
+
+const NAME_RULE: &str = "is not a name for a deployment: use letters, digits, `.`, `_` and `-`, \
+                         beginning with a letter or digit, 64 characters at most";
+
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.chars().all(is_name_character)
+}
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// A free-text name as a deployment name: each other character becomes `-`.
+fn fold_name(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_name_character(c) { c } else { '-' })
+        .collect()
+}

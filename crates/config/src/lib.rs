@@ -1,0 +1,41 @@
+//! Deployment definitions: read from TOML or JSON, checked as a whole, with sources of secrets.
+//!
+//! ```text
+//!  file ──> tree with lines ──> definition, checked key by key ──> Deployment
+//! ```
+//!
+//! Every problem of a file is reported at once, with its line and the key's meaning for the method,
+//! and never with a value: a config may hold secrets. Secrets by reference are resolved on the first
+//! use of their deployment, not here.
+//!
+//! ```
+//! use gatepass_config::Config;
+//! use gatepass_core::Registry;
+//! let text = r#"
+//!     [deployments.gpt]
+//!     base_url       = "https://example.openai.azure.com/openai/v1"
+//!     authentication = "custom"
+//!     header         = "api-key"
+//!     value          = { env = "AZURE_OPENAI_KEY" }
+//! "#;
+//! let config = Config::from_toml(text, "gatepass.toml".as_ref(), &Registry::builtin())?;
+//! assert_eq!(config.deployment("gpt")?.name(), "gpt");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config; // all deployments together
+mod definition; // one deployment, checked key by key
+pub mod environment;
+mod json_form; // the wire JSON into a tree
+mod keys; // the keys every deployment has
+mod locate; // which files are read
+mod problem; // what is wrong, and where
+mod sources; // where secrets come from
+mod toml_form; // TOML into a tree
+mod tree; // a file as a tree with lines, whatever its format // the only reader of environment variables
+
+pub use config::{Config, UnknownDeployment};
+pub use keys::SHARED_KEYS;
+pub use locate::locate;
+pub use problem::{ConfigError, Problem};
+pub use sources::{CommandSource, EnvSource, FileSource};
