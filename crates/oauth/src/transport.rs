@@ -1,0 +1,58 @@
+//! How token requests reach the token endpoint.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use zeroize::Zeroizing;
+
+/// The longest reply that is read, in bytes.
+pub(crate) const MAX_REPLY: usize = 64 * 1024;
+
+/// Sends token requests. Implement it for another HTTP client, or for tests without sockets.
+#[async_trait]
+pub trait TokenTransport: fmt::Debug + Send + Sync + 'static {
+    /// Sends one request, once, on a fresh connection, following no redirect, and reads at most
+    /// `limit` bytes of the reply.
+    ///
+    /// # Errors
+    /// When there is no whole reply.
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        limit: usize,
+    ) -> Result<TokenReply, TransportFailure>;
+}
+
+/// A whole reply; its body is wiped on drop.
+pub struct TokenReply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for TokenReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenReply")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no whole reply. The texts hold no URL and no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportFailure {
+    /// No connection: refused, DNS, TLS.
+    Connect(String),
+    /// The connection broke before the reply was whole.
+    Torn(String),
+    /// The reply is longer than the limit.
+    TooLong,
+    /// It took too long.
+    Timeout,
+}
