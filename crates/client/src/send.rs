@@ -1,0 +1,248 @@
+//! A call being made: the credential is added, redirects are followed by our own rules, and a 401
+//! is answered with one safe replay.
+//!
+//! Invariants: the credential, and all that the caller put on the request, goes to the deployment's
+//! own origin only; https never becomes http; nothing is sent twice that cannot be.
+
+use std::time::Duration;
+
+use gatepass_core::{Attempt, Origin, ResponseView, Verdict};
+use http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
+    LOCATION, PROXY_AUTHORIZATION,
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use crate::caller::Caller;
+use crate::error::{Error, ErrorKind};
+use crate::outgoing::{Outgoing, Payload, ReqwestOutbound};
+use crate::response::Response;
+
+/// Redirects followed at most.
+const MAX_REDIRECTS: usize = 10;
+
+pub(crate) async fn send(caller: &Caller, mut outgoing: Outgoing) -> Result<Response, Error> {
+    let call = Call::new(caller, &outgoing);
+    let mut response = call.to_deployment(&mut outgoing).await?;
+    // Once a redirect has left the origin, nothing of the caller's goes along any more, not even
+    // when another one leads back.
+    let mut at_home = true;
+    for _ in 0..MAX_REDIRECTS {
+        let Some(location) = redirect_target(&response, &outgoing.url) else {
+            break;
+        };
+        let stays = at_home && Origin::of(&location).as_ref() == Some(caller.deployment().origin());
+        let downgrade = outgoing.url.scheme() == "https" && location.scheme() == "http";
+        if downgrade || !may_follow(response.status(), stays, &outgoing) {
+            break;
+        }
+        rewrite(&mut outgoing, response.status(), location, stays);
+        at_home = stays;
+        response = if stays {
+            call.to_deployment(&mut outgoing).await?
+        } else {
+            let client = caller.connections().foreign(caller.deployment())?;
+            call.execute(client, outgoing.attempt()).await?
+        };
+    }
+    Ok(Response::new(
+        response,
+        caller.clone(),
+        call.idle,
+        call.deadline,
+    ))
+}
+
+/// The time limits of one call, redirects and replay included.
+struct Call<'a> {
+    caller: &'a Caller,
+    first_byte: Duration,
+    idle: Duration,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Call<'a> {
+    fn new(caller: &'a Caller, outgoing: &Outgoing) -> Self {
+        let transport = caller.deployment().transport();
+        let total = outgoing.total_timeout.or(transport.total_timeout);
+        Self {
+            caller,
+            first_byte: transport.first_byte_timeout,
+            idle: transport.idle_timeout,
+            // A limit beyond the end of time is none.
+            deadline: total.and_then(|total| now().checked_add(total)),
+        }
+    }
+
+    /// Sends with the credential; after a refusal once more with a renewed one, where that is safe.
+    async fn to_deployment(&self, outgoing: &mut Outgoing) -> Result<reqwest::Response, Error> {
+        let deployment = self.caller.deployment();
+        let mut attempt = Attempt::default();
+        for replayed in [false, true] {
+            let mut request = outgoing.attempt();
+            let mut lent = ReqwestOutbound(&mut request);
+            let authorize = deployment.authorize_with(
+                &mut lent,
+                outgoing.body_view(),
+                self.caller.clock(),
+                attempt,
+            );
+            let applied = self.in_time(authorize).await?;
+            let applied = applied.map_err(|error| Error::of_auth(error, self.caller.name()))?;
+            let response = self
+                .execute(self.caller.connections().own(), request)
+                .await?;
+            let view = ResponseView::head(response.status(), response.headers());
+            let verdict = deployment.credentials().observe(&applied, &view);
+            if replayed || !outgoing.can_repeat() {
+                if verdict == Verdict::Renew {
+                    self.renew_for_the_next_call(&applied, &response).await;
+                }
+                return Ok(response);
+            }
+            attempt = match verdict {
+                Verdict::Replay => Attempt::default(),
+                Verdict::Renew => {
+                    let renewed = self
+                        .in_time(deployment.credentials().renew(&applied, &view))
+                        .await;
+                    match renewed {
+                        Ok(Ok(attempt)) => attempt,
+                        // Nothing newer is to be had: the deployment's own answer says more.
+                        Ok(Err(_)) | Err(_) => return Ok(response),
+                    }
+                }
+                _ => return Ok(response),
+            };
+            tracing::debug!(
+                deployment = self.caller.name(),
+                "credential refused, sending once more"
+            );
+        }
+        Err(Error::new(
+            ErrorKind::Broken,
+            self.caller.name(),
+            "the call was replayed without an answer",
+        ))
+    }
+
+    /// A refusal that is not replayed still makes the next call better.
+    async fn renew_for_the_next_call(
+        &self,
+        applied: &gatepass_core::AppliedAll,
+        response: &reqwest::Response,
+    ) {
+        let view = ResponseView::head(response.status(), response.headers());
+        let renewing = self.caller.deployment().credentials().renew(applied, &view);
+        // The caller has an answer already; an error here is seen by the next call.
+        let _seen_by_the_next_call = self.in_time(renewing).await;
+    }
+
+    async fn execute(
+        &self,
+        client: &reqwest::Client,
+        request: reqwest::Request,
+    ) -> Result<reqwest::Response, Error> {
+        let first_byte = now().checked_add(self.first_byte);
+        let limit = match (first_byte, self.deadline) {
+            (Some(first_byte), Some(deadline)) => Some(first_byte.min(deadline)),
+            (one, other) => one.or(other),
+        };
+        let executing = client.execute(request);
+        let result = match limit {
+            Some(limit) => timeout_at(limit, executing)
+                .await
+                .map_err(|_| self.timed_out())?,
+            None => executing.await,
+        };
+        let origin = self.caller.deployment().origin().to_string();
+        result.map_err(|error| Error::of_reqwest(&error, self.caller.name(), &origin))
+    }
+
+    /// Waits no longer than the whole call may take.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        match self.deadline {
+            Some(deadline) => timeout_at(deadline, work)
+                .await
+                .map_err(|_| self.timed_out()),
+            None => Ok(work.await),
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        let what =
+            "no answer in time: raise first_byte_timeout or total_timeout if it needs longer";
+        Error::new(ErrorKind::Timeout, self.caller.name(), what)
+    }
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Where a redirect leads, if the response is one that says so in a usable way.
+fn redirect_target(response: &reqwest::Response, from: &Url) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut url = from.join(location).ok()?;
+    let usable = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none();
+    url.set_fragment(None);
+    usable.then_some(url)
+}
+
+/// Whether a redirect is followed, or given to the caller.
+fn may_follow(status: StatusCode, stays: bool, outgoing: &Outgoing) -> bool {
+    let keeps_body = matches!(status.as_u16(), 307 | 308);
+    match (stays, keeps_body) {
+        (true, true) => outgoing.can_repeat(),
+        (true, false) => true,
+        // A prompt is data too: it does not go to another origin.
+        (false, true) => false,
+        (false, false) => true,
+    }
+}
+
+/// The request as it goes to the next place (RFC 9110 s15.4).
+fn rewrite(outgoing: &mut Outgoing, status: StatusCode, location: Url, stays: bool) {
+    outgoing.url = location;
+    let keeps = matches!(outgoing.method, Method::GET | Method::HEAD);
+    let becomes_get = status == StatusCode::SEE_OTHER || !keeps;
+    if !stays || (becomes_get && !matches!(status.as_u16(), 307 | 308)) {
+        if outgoing.method != Method::HEAD {
+            outgoing.method = Method::GET;
+        }
+        outgoing.payload = Payload::Empty;
+        for name in [
+            CONTENT_TYPE,
+            CONTENT_LENGTH,
+            CONTENT_ENCODING,
+            CONTENT_LANGUAGE,
+        ] {
+            outgoing.headers.remove(name);
+        }
+    }
+    if !stays {
+        outgoing.headers = harmless(&outgoing.headers);
+    }
+}
+
+/// What may go to another origin: what describes the wanted answer, nothing that may be a key.
+fn harmless(headers: &HeaderMap) -> HeaderMap {
+    let may_go = |name: &HeaderName| {
+        matches!(
+            name.as_str(),
+            "accept" | "accept-encoding" | "accept-language" | "user-agent"
+        ) && ![AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(name)
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| may_go(name))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect()
+}
