@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+mod call;
+mod demo;
+mod header;
+mod token;
+
+use std::io::IsTerminal;
+
+use gatepass_client::{Caller, Client};
+use gatepass_config::{Config, locate};
+
+use crate::args::{Command, Globals};
+use crate::exit::Failure;
+use crate::output;
+use crate::registry::registry;
+
+pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failure> {
+    match command {
+        Command::Demo(_) => demo::run(globals).await,
+        Command::Call(args) => call::run(&args, globals).await,
+        Command::Header(args) => header::run(&args, globals).await,
+        Command::Token(args) => token::run(&args, globals).await,
+    }
+}
+
+/// The deployment of this name, from the user's configuration.
+fn deployment(name: &str, globals: &Globals) -> Result<Caller, Failure> {
+    let files = locate(&globals.config)?;
+    let config = Config::load(&files, &registry())?;
+    if !globals.quiet {
+        for warning in config.warnings() {
+            output::note(&format!("gatepass: {warning}"));
+        }
+    }
+    Ok(Client::new(config).deployment(name)?)
+}
+
+/// Masked text in a pipe would become a baffling 401 somewhere else, so nothing is printed there.
+fn refuse_masked_pipe(reveal: bool) -> Result<(), Failure> {
+    if reveal || std::io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "the output is no terminal, and a masked secret is of no use there: add --reveal",
+    ))
+}

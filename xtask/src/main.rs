@@ -1,0 +1,63 @@
+//! Tasks of this repository: `cargo xtask test | lint | tidy | ci`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task talks to its user"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a task reads the environment it runs in"
+)]
+
+mod interop; // the outside components that tests need
+mod lint; // formatting, lints, documentation, licences
+mod shell; // runs commands
+mod tidy; // rules of the house that no lint knows
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask TASK
+
+  test    all tests; finds or installs what they need beyond cargo
+  lint    formatting, clippy, documentation, licences
+  tidy    rules of the house: layering, file sizes, links
+  ci      lint, tidy and test";
+
+fn main() -> ExitCode {
+    let tasks: Vec<String> = std::env::args().skip(1).collect();
+    let result = match tasks
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["test"] => test(),
+        ["lint"] => lint::run(),
+        ["tidy"] => tidy::run(),
+        ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), String> {
+    let mut tests = shell::cargo(&["test", "--workspace", "--all-features", "--locked"]);
+    match interop::prepare() {
+        Ok(interop) => {
+            tests
+                .env("GATEPASS_INTEROP", interop.directory)
+                .env("GATEPASS_NGINX", interop.nginx);
+        }
+        Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            return Err(format!("{why}\nunder CI=true nothing may be skipped"));
+        }
+        Err(why) => println!("skipped: tests against real servers: {why}"),
+    }
+    shell::run(&mut tests)
+}
