@@ -257,7 +257,7 @@ impl Builder {
             }
             methods.push(ExtraHeaders::method(headers));
         }
-        let context = BuildContext::new(&name, endpoint.origin(), &self.transport);
+        let context = BuildContext::new(&name, Some(endpoint.origin()), &self.transport);
         let parts = Parts {
             context,
             connector: &self.connector,

@@ -43,10 +43,20 @@ impl Definition<'_> {
         let shared = self.values(self.table, SHARED_KEYS, &mut problems);
         let transport = self.transport(&shared, &mut problems);
         let text = |key| shared.optional_text(key);
-        let endpoint =
-            Endpoint::parse(text("url"), text("base_url"), transport.allow_insecure_http)
-                .map_err(|found| problems.extend(self.explain(self.table, SHARED_KEYS, found)))
-                .ok();
+        // A URL that is there but no text has its problem already: it is not missing as well.
+        let unreadable = problems.iter().any(|problem| {
+            let of_key = problem.key().and_then(|key| shared_spec(key, self.form));
+            of_key.is_some_and(|spec| matches!(spec.name(), "url" | "base_url"))
+        });
+        let parsed = Endpoint::parse(text("url"), text("base_url"), transport.allow_insecure_http);
+        let endpoint = match parsed {
+            Ok(endpoint) => Some(endpoint),
+            Err(_) if unreadable => None,
+            Err(found) => {
+                problems.extend(self.explain(self.table, SHARED_KEYS, found));
+                None
+            }
+        };
         let mut methods = self.extra_headers(&mut problems);
         methods.extend(self.methods(registry, endpoint.as_ref(), &transport, &mut problems));
         let Some(endpoint) = endpoint.filter(|_| problems.is_empty()) else {
@@ -175,14 +185,13 @@ impl Definition<'_> {
             .filter(|(key, _)| !(flat && self.form == Form::Json && key == "name"))
             .cloned()
             .collect();
-        self.unknown_keys(&own, factory, flat, registry, problems);
+        let meant = self.unknown_keys(&own, factory, flat, registry, problems);
         let settings = self.values(&own, factory.keys(), problems);
-        self.missing_keys(&own, factory, problems);
-        let endpoint = endpoint?;
+        self.missing_keys(&own, factory, &meant, problems);
         if problems.len() > before {
             return None;
         }
-        let context = BuildContext::new(self.name, endpoint.origin(), transport);
+        let context = BuildContext::new(self.name, endpoint.map(Endpoint::origin), transport);
         match factory.build(&settings, &context) {
             Ok(method) => Some(method),
             Err(found) => {
@@ -192,6 +201,7 @@ impl Definition<'_> {
         }
     }
 
+    /// Returns the keys that were probably meant, so that they are not called missing as well.
     fn unknown_keys(
         &self,
         own: &Table,
@@ -199,7 +209,8 @@ impl Definition<'_> {
         flat: bool,
         registry: &Registry,
         problems: &mut Vec<Problem>,
-    ) {
+    ) -> Vec<&'static str> {
+        let mut meant = Vec::new();
         for (key, node) in own {
             if factory
                 .keys()
@@ -228,7 +239,10 @@ impl Definition<'_> {
                     let of_method = factory.keys().iter().map(KeySpec::name);
                     let shared = SHARED_KEYS.iter().map(KeySpec::name).filter(|_| flat);
                     let what = match nearest(key, of_method.chain(shared)) {
-                        Some(near) => format!("is not a known key: did you mean `{near}`?"),
+                        Some(near) => {
+                            meant.push(near);
+                            format!("is not a known key: did you mean `{near}`?")
+                        }
                         None => {
                             format!("is not a known key of authentication = \"{tag}\": remove it")
                         }
@@ -237,10 +251,18 @@ impl Definition<'_> {
                 }
             }
         }
+        meant
     }
 
-    fn missing_keys(&self, own: &Table, factory: &dyn MethodFactory, problems: &mut Vec<Problem>) {
-        for spec in factory.keys().iter().filter(|spec| spec.is_required()) {
+    fn missing_keys(
+        &self,
+        own: &Table,
+        factory: &dyn MethodFactory,
+        meant: &[&str],
+        problems: &mut Vec<Problem>,
+    ) {
+        let required = factory.keys().iter().filter(|spec| spec.is_required());
+        for spec in required.filter(|spec| !meant.contains(&spec.name())) {
             let given = own.iter().any(|(key, node)| {
                 names(spec, key, self.form) && !matches!(node.value, Tree::Null)
             });

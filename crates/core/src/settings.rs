@@ -283,8 +283,9 @@ impl SettingProblem {
 pub struct BuildContext<'a> {
     /// The deployment's name.
     pub deployment: &'a str,
-    /// Where its calls go.
-    pub origin: &'a Origin,
+    /// Where its calls go; `None` where that is itself in doubt, and the method is made only to find
+    /// everything that is wrong at once.
+    pub origin: Option<&'a Origin>,
     /// How it is reached; the token endpoint is reached the same way.
     pub transport: &'a TransportSettings,
 }
@@ -292,7 +293,11 @@ pub struct BuildContext<'a> {
 impl<'a> BuildContext<'a> {
     /// A context.
     #[must_use]
-    pub fn new(deployment: &'a str, origin: &'a Origin, transport: &'a TransportSettings) -> Self {
+    pub fn new(
+        deployment: &'a str,
+        origin: Option<&'a Origin>,
+        transport: &'a TransportSettings,
+    ) -> Self {
         Self {
             deployment,
             origin,
