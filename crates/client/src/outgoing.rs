@@ -1,5 +1,6 @@
 //! A request that can be made anew for each attempt, and lent to methods.
 
+use std::fmt;
 use std::mem;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 /// What a caller wants sent.
-#[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -18,8 +18,16 @@ pub(crate) struct Outgoing {
     pub(crate) total_timeout: Option<Duration>,
 }
 
+/// Without URL, headers and body: any of them may carry what is nobody's business.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A body: bytes can be sent again, a stream goes once.
-#[derive(Debug)]
 pub(crate) enum Payload {
     Empty,
     Bytes(Bytes),
@@ -75,8 +83,15 @@ impl Outgoing {
 /// assert_eq!(host, "models.example.com");
 /// # Ok::<(), reqwest::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct ReqwestOutbound<'a>(pub &'a mut reqwest::Request);
+
+impl fmt::Debug for ReqwestOutbound<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestOutbound")
+            .field("method", self.0.method())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Outbound for ReqwestOutbound<'_> {
     fn lend<R>(&mut self, body: BodyView<'_>, call: impl FnOnce(&mut RequestView<'_>) -> R) -> R {

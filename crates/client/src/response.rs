@@ -1,5 +1,6 @@
 //! The answer, with a timer between its pieces.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,12 +15,21 @@ use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 
 /// The answer of a deployment.
-#[derive(Debug)]
 pub struct Response {
     inner: reqwest::Response,
     caller: Caller,
     idle: Duration,
     deadline: Option<Instant>,
+}
+
+/// Without the URL, which may carry keys.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("deployment", &self.caller.name())
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Response {

@@ -1,5 +1,7 @@
 //! An externally hosted model: where it is, how it is reached, how to authenticate.
 
+use std::fmt;
+
 use http::HeaderMap;
 use url::Url;
 
@@ -20,11 +22,18 @@ use crate::transport::TransportSettings;
 /// let endpoint = Endpoint::parse(None, Some("https://models.example.com/v1"), false).unwrap();
 /// assert_eq!(endpoint.origin().to_string(), "https://models.example.com");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     single: Url,
     base: Url,
     origin: Origin,
+}
+
+/// The origin alone: paths and queries may carry keys.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({})", self.origin)
+    }
 }
 
 impl Endpoint {

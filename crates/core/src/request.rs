@@ -1,12 +1,13 @@
 //! A request as a method sees it: everything to read, and the two places it may write.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::mem;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, uri::PathAndQuery};
 
 /// What is known of a request's body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum BodyView<'a> {
     /// There is none.
@@ -19,6 +20,18 @@ pub enum BodyView<'a> {
     Sha256([u8; 32]),
 }
 
+/// Its shape, without its content.
+impl fmt::Debug for BodyView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Unread => f.write_str("Unread"),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::Sha256(_) => f.write_str("Sha256"),
+        }
+    }
+}
+
 /// A request lent to a method for the time of one `apply`.
 ///
 /// ```
@@ -27,7 +40,6 @@ pub enum BodyView<'a> {
 /// let host = request.lend(BodyView::Empty, |view| view.host().to_owned());
 /// assert_eq!(host, "models.example.com");
 /// ```
-#[derive(Debug)]
 pub struct RequestView<'a> {
     method: &'a Method,
     scheme: &'a str,
@@ -40,7 +52,7 @@ pub struct RequestView<'a> {
 }
 
 /// Where a request goes, as borrowed from the request at hand.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Destination<'a> {
     /// `https` or `http`.
     pub scheme: &'a str,
@@ -52,6 +64,27 @@ pub struct Destination<'a> {
     pub path: &'a str,
     /// The query without its `?`; empty without one.
     pub query: &'a str,
+}
+
+/// Without path and query, which may carry keys.
+impl fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("scheme", &self.scheme)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without path, query, headers and body.
+impl fmt::Debug for RequestView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestView")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> RequestView<'a> {

@@ -38,3 +38,8 @@ pub use gatepass_client::{OAuthCall, oauth};
 /// OAuth 2.0 client credentials: token exchange with an expiring cache.
 #[cfg(feature = "oauth")]
 pub use gatepass_oauth as oauth2;
+
+/// The README's example, compiled so that it stays true.
+#[cfg(all(doctest, feature = "client", feature = "config", feature = "oauth"))]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

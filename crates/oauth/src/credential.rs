@@ -1,5 +1,6 @@
 //! What is asked for, and by whom.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Scope {
 }
 
 /// A client's credentials with everything that shapes its token requests.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientCredentials {
     /// Where tokens are handed out (RFC 6749 s3.2).
     pub token_url: Url,
@@ -79,6 +80,16 @@ impl ClientCredentials {
     /// The token endpoint without its query, which may carry keys.
     pub(crate) fn endpoint(&self) -> &str {
         &self.token_url[..url::Position::AfterPath]
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("token_url", &self.endpoint())
+            .field("client_auth", &self.client_auth)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 

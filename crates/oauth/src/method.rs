@@ -1,5 +1,6 @@
 //! The authentication method: the warm path on every request, the cold path to the slot.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub struct OAuth {
 }
 
 /// Everything that can be said about how tokens are obtained.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OAuthBuilder {
     token_url: Url,
     client_id: SharedSource,
@@ -86,6 +87,17 @@ impl OAuth {
             clock: Arc::new(SystemClock),
             cache: TokenCache::shared(),
         }
+    }
+}
+
+impl fmt::Debug for OAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthBuilder")
+            // Without its query, which may carry keys.
+            .field("token_url", &&self.token_url[..url::Position::AfterPath])
+            .field("client_auth", &self.client_auth)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 

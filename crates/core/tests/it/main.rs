@@ -1,4 +1,5 @@
 //! Every method on both request types, and containment.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod apply;
 mod containment;

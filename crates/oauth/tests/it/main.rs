@@ -1,4 +1,9 @@
 //! The token engine: against scripted endpoints over sockets, and with fake time in memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod engine;
 mod faults;

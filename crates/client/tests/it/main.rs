@@ -1,0 +1,12 @@
+//! Calls over real sockets: containment, replay, streams, time limits.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod calls;
+mod logs;
+mod redirects;
+mod replay;
+mod streams;
