@@ -1,9 +1,5 @@
 //! Calls over real sockets: containment, replay, streams, time limits.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod calls;
 mod logs;
