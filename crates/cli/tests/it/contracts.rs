@@ -244,3 +244,49 @@ fn each_kind_of_trouble_has_its_exit_code() {
         .run(&["call", "missing"])
         .check(2, &["no deployment is named"]);
 }
+
+/// The proxy of the environment is for https only, by CONNECT, and never for this machine.
+#[test]
+fn the_environments_proxy_sees_no_credential() {
+    use std::io::{BufRead, BufReader, Write};
+    let runtime = runtime();
+    let model = runtime.block_on(Model::start(Access::Open)).unwrap();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<_> = lines
+            .map(|line| line.unwrap())
+            .take_while(|line| !line.is_empty())
+            .collect();
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
+        head
+    });
+    let gatepass = Gatepass::new(&format!(
+        r#"
+        [deployments.far]
+        url = "https://models.test/v1"
+        authentication = "bearer"
+        token = "tok-static"
+        [deployments.near]
+        url = "{}"
+        authentication = "bearer"
+        token = "tok-static"
+        "#,
+        model.url("/"),
+    ));
+    let variables = [
+        ("HTTPS_PROXY", proxy_url.as_str()),
+        ("HTTP_PROXY", proxy_url.as_str()),
+    ];
+    gatepass
+        .run_with(&["call", "near"], &variables, "")
+        .check(0, &["prediction"]);
+    gatepass
+        .run_with(&["call", "far"], &variables, "")
+        .check(7, &["cannot be reached"]);
+    let head = heard.join().unwrap();
+    assert_eq!(head[0], "CONNECT models.test:443 HTTP/1.1");
+    assert!(!head.concat().contains("tok-static"), "{head:?}");
+}

@@ -107,6 +107,7 @@ fn real_servers_accept_what_is_right_and_refuse_what_is_wrong() {
     );
 
     redirects_keep_credentials_at_home(&servers, &gatepass);
+    a_private_ca_and_a_client_certificate(&servers);
     a_token_crosses_its_expiry(&servers, &gatepass);
 }
 
@@ -135,6 +136,46 @@ fn redirects_keep_credentials_at_home(servers: &Servers, gatepass: &Gatepass) {
         "{log}"
     );
     assert_eq!(log.lines().count(), 4, "{log}");
+}
+
+fn a_private_ca_and_a_client_certificate(servers: &Servers) {
+    let nginx = &servers.nginx;
+    let definition = |name: &str, more: &str| {
+        format!(
+            "[deployments.{name}]\nbase_url = \"{}\"\nauthentication = \"bearer\"\n\
+             token = \"tok-~+/=.static\"\n{more}\n",
+            nginx.tls
+        )
+    };
+    let path = |name: &str| nginx.file(name).display().to_string();
+    let ca = format!("ca_file = \"{}\"\n", path("ca.pem"));
+    let identity = format!(
+        "{ca}client_cert = \"{}\"\nclient_key = \"{}\"\n",
+        path("client.pem"),
+        path("client.key")
+    );
+    let config = [
+        definition("trusted", &ca),
+        definition("unknown-ca", ""),
+        definition("mutual", &identity),
+        definition("wrong-file", "ca_file = \"/nonexistent.pem\""),
+    ];
+    let gatepass = Gatepass::new(&config.concat());
+    let check = |name: &str, path: &str, code: i32, needle: &str| {
+        gatepass.run(&["call", name, path]).check(code, &[needle]);
+    };
+    check("trusted", "/bearer/x", 0, "tls bearer ok");
+    check("unknown-ca", "/bearer/x", 7, "ca_file");
+    check("trusted", "/mutual/x", 22, "answered 403");
+    check("mutual", "/mutual/x", 0, "mutual ok");
+    check(
+        "wrong-file",
+        "/bearer/x",
+        2,
+        "ca_file /nonexistent.pem cannot be read",
+    );
+    // `localhost` is another origin than `127.0.0.1`: the certificate stays at home as well.
+    check("mutual", "/moved/x", 22, "answered 403");
 }
 
 fn a_token_crosses_its_expiry(servers: &Servers, gatepass: &Gatepass) {

@@ -93,6 +93,8 @@ impl Drop for OAuthServer {
 
 pub(crate) struct Nginx {
     pub(crate) base: String,
+    /// The same server over TLS, with a certificate for 127.0.0.1 and localhost.
+    pub(crate) tls: String,
     directory: TempDir,
     child: Child,
 }
@@ -103,17 +105,19 @@ impl Nginx {
         for _ in 0..5 {
             let directory = TempDir::new().unwrap();
             let at = directory.path();
-            let (port, leak) = (free_port(), free_port());
+            let (port, tls, leak) = (free_port(), free_port(), free_port());
             let template = std::fs::read_to_string(interop.join("nginx.conf.in")).unwrap();
             let config = template
                 .replace("@DIR@", at.to_str().unwrap())
                 .replace("@PORT@", &port.to_string())
+                .replace("@TLS@", &tls.to_string())
                 .replace("@LEAK@", &leak.to_string())
                 .replace("@OAUTH@", oauth);
             std::fs::write(at.join("nginx.conf"), config).unwrap();
             std::fs::create_dir(at.join("www")).unwrap();
             std::fs::write(at.join("www/model"), "model ok\n").unwrap();
             std::fs::write(at.join("htpasswd"), HTPASSWD).unwrap();
+            certificates(at);
             open_to_workers(at);
             let child = Command::new(program)
                 .arg("-e")
@@ -127,6 +131,7 @@ impl Nginx {
                 .expect("nginx starts");
             let mut nginx = Self {
                 base: format!("http://127.0.0.1:{port}"),
+                tls: format!("https://127.0.0.1:{tls}"),
                 directory,
                 child,
             };
@@ -148,6 +153,11 @@ impl Nginx {
             std::thread::sleep(Duration::from_millis(10));
         }
         false
+    }
+
+    /// A file beside its configuration: `ca.pem`, `client.pem`, `client.key`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// What reached the second origin.
@@ -183,6 +193,34 @@ colon:{SHA}FLISeTZrq09GCH4xoGECTgH6Qdg=
 jürgen:{SHA}WftlVS2jnC7Vz30QrXptSZ4eRyo=
 pct:{SHA}0zXstH0pT6Mn32gfOxyUabWmYUI=
 ";
+
+/// A private CA, and certificates by it for the server and for a client.
+fn certificates(directory: &std::path::Path) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let write = |name: &str, text: String| std::fs::write(directory.join(name), text).unwrap();
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    write("ca.pem", ca.self_signed(&ca_key).unwrap().pem());
+    let issuer = Issuer::new(ca, ca_key);
+    for (name, subjects) in [
+        ("server", vec!["127.0.0.1", "localhost"]),
+        ("client", vec!["client.test"]),
+    ] {
+        let key = KeyPair::generate().unwrap();
+        let subjects: Vec<String> = subjects.into_iter().map(str::to_owned).collect();
+        let mut params = CertificateParams::new(subjects).unwrap();
+        // Its own name: an issuer and a subject of the same name would be taken for one.
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        write(
+            &format!("{name}.pem"),
+            params.signed_by(&key, &issuer).unwrap().pem(),
+        );
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+}
 
 /// nginx's workers may run as another user than the test.
 fn open_to_workers(directory: &std::path::Path) {
