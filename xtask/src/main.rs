@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test | lint | tidy | ci`.
+//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | bench-call`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@
     reason = "a task reads the environment it runs in"
 )]
 
+mod bench_call; // instructions of a call beside bare reqwest
 mod interop; // the outside components that tests need
 mod lint; // formatting, lints, documentation, licences
 mod shell; // runs commands
@@ -21,7 +22,9 @@ const USAGE: &str = "usage: cargo xtask TASK
   test    all tests; finds or installs what they need beyond cargo
   lint    formatting, clippy, documentation, licences
   tidy    rules of the house: layering, file sizes, links
-  ci      lint, tidy and test";
+  ci      lint, tidy and test
+
+  bench-call  instructions of a call beside bare reqwest (valgrind)";
 
 fn main() -> ExitCode {
     let tasks: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["lint"] => lint::run(),
         ["tidy"] => tidy::run(),
+        ["bench-call"] => bench_call::run(),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
         _ => Err(USAGE.to_owned()),
     };

@@ -96,8 +96,10 @@ impl Response {
             })?,
             None => next.await,
         };
-        let origin = self.caller.deployment().origin().to_string();
-        result.map_err(|error| Error::of_reqwest(&error, self.caller.name(), &origin))
+        result.map_err(|error| {
+            let origin = self.caller.deployment().origin().to_string();
+            Error::of_reqwest(&error, self.caller.name(), &origin)
+        })
     }
 
     /// The whole body.

@@ -157,8 +157,10 @@ impl<'a> Call<'a> {
                 .map_err(|_| self.timed_out())?,
             None => executing.await,
         };
-        let origin = self.caller.deployment().origin().to_string();
-        result.map_err(|error| Error::of_reqwest(&error, self.caller.name(), &origin))
+        result.map_err(|error| {
+            let origin = self.caller.deployment().origin().to_string();
+            Error::of_reqwest(&error, self.caller.name(), &origin)
+        })
     }
 
     /// Waits no longer than the whole call may take.
