@@ -93,6 +93,8 @@ impl Globals {
 pub(crate) enum Command {
     /// Show every method at work against endpoints that this command starts itself
     Demo(DemoArgs),
+    /// Tell which deployments accept their credential, and what to do about those that do not
+    Check(CheckArgs),
     /// Call a deployment; the answer's body goes to stdout
     Call(CallArgs),
     /// Print the header lines that a call needs now
@@ -105,6 +107,7 @@ impl Command {
     pub(crate) fn globals(&self) -> &GlobalArgs {
         match self {
             Self::Demo(args) => &args.globals,
+            Self::Check(args) => &args.globals,
             Self::Call(args) => &args.globals,
             Self::Header(args) => &args.globals,
             Self::Token(args) => &args.globals,
@@ -116,6 +119,32 @@ impl Command {
 pub(crate) struct DemoArgs {
     #[command(flatten)]
     globals: GlobalArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A check resolves the secrets, obtains the token and sends a GET without a body to the\n\
+    deployment's url, once with the credential and once without; it never runs a model, unless the\n\
+    deployment has check = { method = \"POST\", path = \"..\", body = \"..\" }.\n\n\
+    Verdicts: accepted; refused; reached, not proved; no credential; not reached.\n\
+    Exit codes: 0 all accepted or reached, 1 any failed, 2 usage or config.\n\n\
+    Examples:\n  \
+    gatepass check\n  \
+    gatepass check churn gpt --format json\n  \
+    gatepass check --offline            definitions only, needs no secrets: for CI"
+)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// The deployments; all of them without a name
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Only look at the definitions: no network, no secrets
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Limit for each deployment's answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub(crate) timeout: f64,
 }
 
 #[derive(Args, Debug)]

@@ -1,9 +1,12 @@
 //! What people and programs read: masks, tables, notes.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use gatepass_config::environment;
 use http::HeaderValue;
+
+use crate::exit::Failure;
 
 /// A line on stderr. If that is closed there is nobody to tell.
 pub(crate) fn note(line: &str) {
@@ -23,13 +26,66 @@ pub(crate) fn masked(name: &str, value: &HeaderValue) -> String {
     }
 }
 
+/// Which kind of credential a header holds, for people.
+pub(crate) fn kind_of(name: &str, value: &HeaderValue) -> String {
+    let masked = masked(name, value);
+    match masked.strip_suffix(" [redacted]") {
+        Some("Bearer") => "bearer token".to_owned(),
+        Some(scheme) => scheme.to_lowercase(),
+        None => format!("{name} header"),
+    }
+}
+
+/// A number of seconds above zero, as a limit.
+pub(crate) fn seconds(option: &str, given: f64) -> Result<Duration, Failure> {
+    let limit = Duration::try_from_secs_f64(given).ok();
+    limit
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| Failure::usage(format!("{option} takes seconds above 0")))
+}
+
+/// Colours of a terminal, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Colour(bool);
+
+impl Colour {
+    /// Colours if stdout is a terminal that wants them.
+    pub(crate) fn for_stdout() -> Self {
+        Self(wants_colour())
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+}
+
 /// Only what we write ourselves: a custom Authorization value may begin with its secret.
 fn is_scheme(text: &str) -> bool {
     matches!(text, "Basic" | "Bearer")
 }
 
 /// Whether stdout is a terminal that wants colour.
-pub(crate) fn wants_colour() -> bool {
+fn wants_colour() -> bool {
     io::stdout().is_terminal() && environment::variable("NO_COLOR").is_none()
 }
 

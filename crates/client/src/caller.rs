@@ -142,6 +142,20 @@ impl Caller {
         self.request(Method::DELETE, path)
     }
 
+    /// The same place without its methods, on the same connections: what it answers tells whether it
+    /// wants a credential.
+    ///
+    /// ```
+    /// let gpt = gatepass_client::bearer("abc").url("https://models.example.com/").build()?;
+    /// assert!(gpt.anonymous().deployment().credentials().owned().headers.is_empty());
+    /// # Ok::<(), gatepass_client::Error>(())
+    /// ```
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        let bare = Arc::new(self.deployment().anonymous());
+        Self::with(bare, self.connections().clone())
+    }
+
     /// The headers a call needs now, for people with an HTTP client of their own. Ask again for
     /// every call, send them to this deployment's origin only, and switch redirects off.
     ///

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gatepass_core::AuthError;
+use gatepass_transport::Trouble;
 
 /// Whose fault it is, for programs; the message is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,20 @@ pub enum ErrorKind {
     Decode,
     /// The answer has an error status.
     Status,
+}
+
+impl ErrorKind {
+    /// Every kind there is, for documentation and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::Definition,
+        Self::Credential,
+        Self::Request,
+        Self::Connect,
+        Self::Timeout,
+        Self::Broken,
+        Self::Decode,
+        Self::Status,
+    ];
 }
 
 /// A call that failed.
@@ -68,12 +83,14 @@ impl Error {
     }
 
     pub(crate) fn of_reqwest(error: &reqwest::Error, deployment: &str, origin: &str) -> Self {
-        // The innermost cause never holds the URL; reqwest's own text does.
-        let mut cause: &dyn StdError = error;
-        while let Some(next) = cause.source() {
-            cause = next;
+        let trouble = Trouble::of(error);
+        if error.is_connect() {
+            let what = format!(
+                "{origin} cannot be reached, {}: {}",
+                trouble.cause, trouble.fix
+            );
+            return Self::new(ErrorKind::Connect, deployment, what);
         }
-        let why = cause.to_string();
         if error.is_timeout() {
             return Self::new(
                 ErrorKind::Timeout,
@@ -81,23 +98,23 @@ impl Error {
                 format!("{origin} did not answer in time: check network, or raise the timeout"),
             );
         }
-        if error.is_connect() {
-            let what = format!(
-                "{origin} cannot be reached ({why}): check the URL, network, proxy and ca_file"
-            );
-            return Self::new(ErrorKind::Connect, deployment, what);
-        }
         if error.is_builder() {
             return Self::new(
                 ErrorKind::Request,
                 deployment,
-                format!("the request cannot be made ({why})"),
+                format!(
+                    "the request cannot be made ({}): check url and headers",
+                    trouble.cause
+                ),
             );
         }
         Self::new(
             ErrorKind::Broken,
             deployment,
-            format!("the connection to {origin} broke ({why})"),
+            format!(
+                "the connection to {origin} broke ({}): try again, and ask its operator if this lasts",
+                trouble.cause
+            ),
         )
     }
 
@@ -105,6 +122,38 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What happened: the message without what to do about it.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        match &self.auth {
+            Some(error) => error.cause(),
+            None => self.split().0,
+        }
+    }
+
+    /// What to do about it, where the message says so.
+    #[must_use]
+    pub fn fix(&self) -> Option<&str> {
+        match &self.auth {
+            Some(error) => error.fix(),
+            None => self.split().1,
+        }
+    }
+
+    /// Messages read `cause: fix`.
+    fn split(&self) -> (&str, Option<&str>) {
+        match self.message.rsplit_once(": ") {
+            Some((cause, fix)) => (cause, Some(fix)),
+            None => (&self.message, None),
+        }
+    }
+
+    /// The error of the credential, where that is what went wrong.
+    #[must_use]
+    pub fn auth(&self) -> Option<&AuthError> {
+        self.auth.as_ref()
     }
 
     /// The deployment that was called.

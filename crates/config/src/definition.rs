@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gatepass_core::{
-    BuildContext, Deployment, Endpoint, ExtraHeaders, KeyKind, KeySpec, MethodFactory, Registry,
-    Secret, SettingProblem, Settings, SharedMethod, TransportSettings, Value, header,
+    BuildContext, Deployment, Endpoint, ExtraHeaders, KeyKind, KeySpec, MethodFactory, Probe,
+    Registry, Secret, SettingProblem, Settings, SharedMethod, TransportSettings, Value, header,
 };
 
-use crate::keys::{SHARED_KEYS, TABLE_KEYS};
+use crate::keys::{CHECK_KEYS, SHARED_KEYS, is_table_key};
 use crate::problem::Problem;
 use crate::sources::source_of;
 use crate::tree::{Node, Table, Tree};
@@ -57,6 +57,7 @@ impl Definition<'_> {
                 None
             }
         };
+        let probe = self.probe(&mut problems);
         let mut methods = self.extra_headers(&mut problems);
         methods.extend(self.methods(registry, endpoint.as_ref(), &transport, &mut problems));
         let Some(endpoint) = endpoint.filter(|_| problems.is_empty()) else {
@@ -64,7 +65,7 @@ impl Definition<'_> {
             return Err(problems);
         };
         Deployment::new(self.name, endpoint, methods)
-            .map(|deployment| deployment.with_transport(transport))
+            .map(|deployment| deployment.with_transport(transport).with_probe(probe))
             .map_err(|error| {
                 let message = error.to_string();
                 let bare = message
@@ -76,9 +77,8 @@ impl Definition<'_> {
 
     /// `[deployments.gpt-4.1]` is a table in a table: TOML reads the dot as a step down.
     fn dotted_name(&self) -> Option<Problem> {
-        let known = |key: &str| {
-            TABLE_KEYS.contains(&key) || SHARED_KEYS.iter().any(|spec| spec.is_named(key))
-        };
+        let known =
+            |key: &str| is_table_key(key) || SHARED_KEYS.iter().any(|spec| spec.is_named(key));
         let [(key, inner)] = self.table.as_slice() else {
             return None;
         };
@@ -107,7 +107,7 @@ impl Definition<'_> {
             let table: Table = self
                 .table
                 .iter()
-                .filter(|(key, _)| !TABLE_KEYS.contains(&&**key))
+                .filter(|(key, _)| !is_table_key(key))
                 .cloned()
                 .collect();
             return self
@@ -121,7 +121,7 @@ impl Definition<'_> {
         }
         // Whatever is neither shared nor a table belongs into one of the tables.
         for (key, node) in self.table {
-            if !TABLE_KEYS.contains(&key.as_str()) && shared_spec(key, self.form).is_none() {
+            if !is_table_key(key) && shared_spec(key, self.form).is_none() {
                 let what = "stands beside `[[auth]]` tables: move it into the one it belongs to";
                 problems.push(self.problem(node.line, what).of_key(key, None));
             }
@@ -451,6 +451,44 @@ impl Definition<'_> {
         } else {
             vec![ExtraHeaders::method(headers)]
         }
+    }
+
+    fn probe(&self, problems: &mut Vec<Problem>) -> Probe {
+        let mut probe = Probe::default();
+        let Some((_, node)) = find(self.table, "check") else {
+            return probe;
+        };
+        let Some(table) = node.table() else {
+            if self.form == Form::Toml {
+                let what =
+                    "must be a table like { method = \"POST\", path = \"..\", body = \"..\" }";
+                problems.push(self.problem(node.line, what).of_key("check", None));
+            }
+            return probe;
+        };
+        let mut wrong = |line, key: &str, what: &str| {
+            let problem = self.problem(line, what);
+            problems.push(problem.of_key(&format!("check.{key}"), None));
+        };
+        for (key, node) in table {
+            if !CHECK_KEYS.iter().any(|spec| spec.name() == key) {
+                wrong(node.line, key, "is not known: method, path and body are");
+                continue;
+            }
+            let Some(text) = node.text() else {
+                wrong(node.line, key, "must be text");
+                continue;
+            };
+            match key.as_str() {
+                "method" => match http::Method::from_bytes(text.as_bytes()) {
+                    Ok(method) => probe.method = method,
+                    Err(_) => wrong(node.line, key, "must be a method like \"POST\""),
+                },
+                "path" => text.clone_into(&mut probe.path),
+                _ => probe.body = Some(text.to_owned()),
+            }
+        }
+        probe
     }
 
     /// Problems of a method or an endpoint, with the key as written, its line and its meaning.

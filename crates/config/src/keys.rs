@@ -16,7 +16,8 @@ pub const SHARED_KEYS: &[KeySpec] = &[
         "ca_file",
         KeyKind::Text,
         "PEM file of certificate authorities to trust",
-    ),
+    )
+    .default_is("the system's authorities"),
     KeySpec::new(
         "client_cert",
         KeyKind::Text,
@@ -27,33 +28,69 @@ pub const SHARED_KEYS: &[KeySpec] = &[
         KeyKind::Text,
         "PEM file of the client certificate's key",
     ),
-    KeySpec::new("proxy", KeyKind::Secret, "the URL of the proxy"),
+    KeySpec::new("proxy", KeyKind::Secret, "the URL of the proxy")
+        .default_is("HTTPS_PROXY, for https beyond this machine"),
     KeySpec::new(
         "connect_timeout",
         KeyKind::Seconds,
         "seconds to establish a connection",
-    ),
+    )
+    .default_is("3"),
     KeySpec::new(
         "first_byte_timeout",
         KeyKind::Seconds,
         "seconds until the response begins",
-    ),
+    )
+    .default_is("600"),
     KeySpec::new(
         "idle_timeout",
         KeyKind::Seconds,
         "seconds between pieces of the response",
-    ),
+    )
+    .default_is("300"),
     KeySpec::new(
         "total_timeout",
         KeyKind::Seconds,
         "seconds for the whole call",
-    ),
+    )
+    .default_is("none"),
     KeySpec::new(
         "allow_insecure_http",
         KeyKind::Boolean,
         "permits http beyond this machine",
+    )
+    .default_is("false"),
+];
+
+/// Keys that hold tables of their own, with what they mean.
+pub const TABLE_KEYS: &[(&str, &str)] = &[
+    (
+        "headers",
+        "extra headers of every call, each written down or by reference",
+    ),
+    (
+        "auth",
+        "several methods at once, one table each, instead of the flat keys",
+    ),
+    (
+        "check",
+        "what `gatepass check` sends instead of a GET of url: method, path, body",
     ),
 ];
 
-/// Keys that hold tables of their own.
-pub(crate) const TABLE_KEYS: [&str; 2] = ["headers", "auth"];
+/// Whether a key holds a table of its own.
+pub(crate) fn is_table_key(key: &str) -> bool {
+    TABLE_KEYS.iter().any(|(name, _)| *name == key)
+}
+
+/// The keys of a `check` table.
+pub const CHECK_KEYS: &[KeySpec] = &[
+    KeySpec::new("method", KeyKind::Text, "the method of the check").default_is("GET"),
+    KeySpec::new(
+        "path",
+        KeyKind::Text,
+        "the path of the check, below the base URL",
+    )
+    .default_is("none: url itself"),
+    KeySpec::new("body", KeyKind::Text, "the JSON body of the check").default_is("none"),
+];

@@ -35,7 +35,7 @@ mod toml_form; // TOML into a tree
 mod tree; // a file as a tree with lines, whatever its format // the only reader of environment variables
 
 pub use config::{Config, UnknownDeployment};
-pub use keys::SHARED_KEYS;
+pub use keys::{CHECK_KEYS, SHARED_KEYS, TABLE_KEYS};
 pub use locate::locate;
 pub use problem::{ConfigError, Problem};
 pub use sources::{CommandSource, EnvSource, FileSource};

@@ -61,6 +61,15 @@ impl Credentials {
         })
     }
 
+    /// No method at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            methods: Vec::new(),
+            owned: Owned::default(),
+            needs: BodyNeed::Nothing,
+        }
+    }
+
     /// All that the methods write.
     #[must_use]
     pub fn owned(&self) -> &Owned {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use url::Url;
 
 use crate::clock::Clock;
@@ -106,6 +106,41 @@ pub struct Deployment {
     endpoint: Endpoint,
     credentials: Credentials,
     transport: TransportSettings,
+    probe: Probe,
+}
+
+/// How `gatepass check` asks whether the credential is accepted: a GET of `url` unless a definition
+/// says otherwise, because a call of a model may cost money.
+///
+/// ```
+/// let probe = gatepass_core::Probe::default();
+/// assert_eq!((probe.method.as_str(), probe.path.as_str()), ("GET", ""));
+/// ```
+#[derive(Clone)]
+pub struct Probe {
+    /// The method.
+    pub method: Method,
+    /// Appended to the base URL; empty means `url`.
+    pub path: String,
+    /// The body, sent as JSON.
+    pub body: Option<String>,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            path: String::new(),
+            body: None,
+        }
+    }
+}
+
+/// Without path and body, which may carry what is private.
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Probe({})", self.method)
+    }
 }
 
 impl Deployment {
@@ -125,7 +160,30 @@ impl Deployment {
             endpoint,
             credentials,
             transport: TransportSettings::default(),
+            probe: Probe::default(),
         })
+    }
+
+    /// The same, probed like this.
+    #[must_use]
+    pub fn with_probe(mut self, probe: Probe) -> Self {
+        self.probe = probe;
+        self
+    }
+
+    /// How to ask whether the credential is accepted.
+    #[must_use]
+    pub fn probe(&self) -> &Probe {
+        &self.probe
+    }
+
+    /// The same place without its methods: what it answers tells whether it wants a credential.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self {
+            credentials: Credentials::none(),
+            ..self.clone()
+        }
     }
 
     /// The same, reached by these settings.

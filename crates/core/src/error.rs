@@ -27,6 +27,20 @@ pub enum ErrorKind {
     Unchanged,
 }
 
+impl ErrorKind {
+    /// Every kind there is, for documentation and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::SecretMissing,
+        Self::SecretInvalid,
+        Self::TokenEndpoint,
+        Self::Origin,
+        Self::Path,
+        Self::Body,
+        Self::Definition,
+        Self::Unchanged,
+    ];
+}
+
 /// A credential that could not be added: what, where, and what to do.
 ///
 /// Cheap to clone, because one failed renewal answers many callers. It never holds a header value,
@@ -100,6 +114,24 @@ impl AuthError {
         self.0.kind
     }
 
+    /// What happened: the message without what to do about it.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        split(&self.0.message).0
+    }
+
+    /// What to do about it, where the message says so.
+    ///
+    /// ```
+    /// use gatepass_core::{AuthError, ErrorKind};
+    /// let error = AuthError::new(ErrorKind::SecretMissing, "password: $PW is not set: export it");
+    /// assert_eq!((error.cause(), error.fix()), ("password: $PW is not set", Some("export it")));
+    /// ```
+    #[must_use]
+    pub fn fix(&self) -> Option<&str> {
+        split(&self.0.message).1
+    }
+
     /// The deployment it happened to, where known.
     #[must_use]
     pub fn deployment(&self) -> Option<&str> {
@@ -116,6 +148,14 @@ impl AuthError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+}
+
+/// Messages read `cause: fix`.
+fn split(message: &str) -> (&str, Option<&str>) {
+    match message.rsplit_once(": ") {
+        Some((cause, fix)) => (cause, Some(fix)),
+        None => (message, None),
     }
 }
 

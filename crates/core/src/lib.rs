@@ -37,7 +37,7 @@ pub use builtin::{
 };
 pub use clock::{Clock, Now, SystemClock};
 pub use credentials::{AppliedAll, Attempt, Credentials};
-pub use deployment::{Deployment, Endpoint};
+pub use deployment::{Deployment, Endpoint, Probe};
 pub use error::{AuthError, ErrorKind};
 pub use helper::{
     HeaderMethod, HeaderSource, Signer, SigningMethod, observe_unauthorized, put_headers,

@@ -63,6 +63,9 @@ pub struct KeySpec {
     wire: Option<&'static str>,
     kind: KeyKind,
     required: bool,
+    public: bool,
+    choices: &'static [&'static str],
+    default: Option<&'static str>,
     meaning: &'static str,
 }
 
@@ -76,6 +79,9 @@ impl KeySpec {
             wire: None,
             kind,
             required: false,
+            public: false,
+            choices: &[],
+            default: None,
             meaning,
         }
     }
@@ -99,6 +105,45 @@ impl KeySpec {
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
+    }
+
+    /// The same key, whose text is no secret although it may be given by reference (a user name).
+    #[must_use]
+    pub const fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
+    /// The same key, taking one of these texts only.
+    #[must_use]
+    pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    /// The same key with what holds where it is not set, for documentation.
+    #[must_use]
+    pub const fn default_is(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Whether its text is a secret.
+    #[must_use]
+    pub const fn is_secret(&self) -> bool {
+        matches!(self.kind, KeyKind::Secret) && !self.public
+    }
+
+    /// The texts it takes; empty where any will do.
+    #[must_use]
+    pub const fn allowed(&self) -> &'static [&'static str] {
+        self.choices
+    }
+
+    /// What holds where it is not set.
+    #[must_use]
+    pub const fn default_value(&self) -> Option<&'static str> {
+        self.default
     }
 
     /// Its clear name.

@@ -16,6 +16,7 @@ use crate::credential::ClientCredentials;
 use crate::credential::Scope;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::lifetime::MAX_LIFETIME;
+use crate::skew::Skew;
 use crate::transport::TokenReply;
 
 /// A `Retry-After` is obeyed up to this.
@@ -33,6 +34,8 @@ pub struct Granted {
     pub lifetime_stated: bool,
     /// The scope that was granted, where stated (RFC 6749 s5.1).
     pub scope: Option<String>,
+    /// How far our clock is from the token endpoint's, where its reply has a date.
+    pub skew: Option<Skew>,
 }
 
 /// Reads a token reply (RFC 6749 s5).
@@ -105,6 +108,7 @@ pub fn decode(
             .as_ref()
             .and_then(Value::as_str)
             .map(str::to_owned),
+        skew: Skew::of(&reply.headers, now),
     })
 }
 

@@ -25,6 +25,19 @@ pub enum TokenErrorKind {
     Interrupted,
 }
 
+impl TokenErrorKind {
+    /// Every kind there is, for documentation and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::Refused,
+        Self::Unavailable,
+        Self::Unreadable,
+        Self::UnusableToken,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Interrupted,
+    ];
+}
+
 /// A token exchange that gave no token: cause, and what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]

@@ -16,6 +16,9 @@ use crate::transport::{MAX_REPLY, TokenTransport, TransportFailure};
 /// How long an exchange may take in all.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The name of a fact that is a doubt: people should look at it.
+const NOTE: &str = "note";
+
 /// Everything an exchange needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
@@ -64,10 +67,25 @@ impl Exchange {
         } else {
             scope
         };
-        vec![
+        let mut facts = vec![
             ("lifetime", format!("{seconds} s{stated}")),
             ("scope", scope),
-        ]
+        ];
+        if let Some(granted) = granted
+            .scope
+            .as_deref()
+            .filter(|granted| !same_scope(granted, asked))
+        {
+            let note = format!(
+                "the token endpoint granted scope \"{granted}\" where \"{asked}\" was asked for: set scope to what this client may have"
+            );
+            facts.push((NOTE, note));
+        }
+        if let Some(skew) = granted.skew.filter(|skew| skew.is_worth_a_note()) {
+            let note = format!("{} of the token endpoint: set this machine's clock", skew);
+            facts.push((NOTE, note));
+        }
+        facts
     }
 
     fn explain(&self, failure: TransportFailure) -> TokenError {
@@ -75,7 +93,7 @@ impl Exchange {
         let (kind, what) = match failure {
             TransportFailure::Connect(why) => (
                 TokenErrorKind::Unreachable,
-                format!("cannot be reached ({why}): check token_url, network, proxy and ca_file"),
+                format!("cannot be reached, {why}"),
             ),
             TransportFailure::Torn(why) => (
                 TokenErrorKind::Unreadable,
@@ -97,4 +115,14 @@ impl Exchange {
         };
         TokenError::new(kind, format!("token endpoint {endpoint} {what}"))
     }
+}
+
+/// Whether two scopes are the same, whatever the order of their names (RFC 6749 s3.3).
+fn same_scope(left: &str, right: &str) -> bool {
+    let names = |text: &str| {
+        let mut names: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    names(left) == names(right)
 }

@@ -47,6 +47,7 @@ const KEYS: &[KeySpec] = &[
         "the client id sent to the token endpoint",
     )
     .alias("username")
+    .public()
     .required(),
     KeySpec::new(
         "client_secret",
@@ -62,27 +63,28 @@ const KEYS: &[KeySpec] = &[
     )
     .wire("tokenURL")
     .required(),
-    KeySpec::new(
-        "scope",
-        KeyKind::Text,
-        "the scope asked for; `all-apis` if not set, none if empty",
-    )
-    .wire("oidcCustomScope"),
+    KeySpec::new("scope", KeyKind::Text, "the scope asked for, none if empty")
+        .default_is("all-apis")
+        .wire("oidcCustomScope"),
     KeySpec::new(
         "client_auth",
         KeyKind::Text,
         "how the client proves itself to the token endpoint",
-    ),
+    )
+    .choices(&["basic", "basic_raw", "post"])
+    .default_is("basic"),
     KeySpec::new(
         "assume_bearer",
         KeyKind::Boolean,
         "takes a reply without token_type for a bearer token",
-    ),
+    )
+    .default_is("false"),
     KeySpec::new(
         "default_lifetime",
         KeyKind::Seconds,
         "seconds a token lives whose reply does not say",
-    ),
+    )
+    .default_is("300"),
 ];
 
 impl MethodFactory for OAuthFactory {

@@ -26,6 +26,7 @@ mod lifetime; // when to renew, when to stop using
 mod method; // the authentication method
 #[cfg(feature = "reqwest")]
 mod reqwest_transport;
+mod skew; // how far our clock is from a server's
 mod slot; // the state of one credential
 mod transport; // how requests reach the token endpoint // what the token endpoint did instead
 
@@ -41,4 +42,5 @@ pub use lifetime::{Deadlines, deadlines};
 pub use method::{OAuth, OAuthBuilder};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::ReqwestTransport;
+pub use skew::Skew;
 pub use transport::{TokenReply, TokenTransport, TransportFailure};

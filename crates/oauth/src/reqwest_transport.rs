@@ -1,12 +1,11 @@
 //! Token requests through reqwest.
 
-use std::error::Error;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use gatepass_core::TransportSettings;
-use gatepass_transport::Connector;
+use gatepass_transport::{Connector, Trouble};
 use http::Request;
 use reqwest::Client;
 use zeroize::Zeroizing;
@@ -83,17 +82,13 @@ impl TokenTransport for ReqwestTransport {
 }
 
 fn failure(error: reqwest::Error) -> TransportFailure {
-    let mut cause: &dyn Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
+    if error.is_timeout() && !error.is_connect() {
+        return TransportFailure::Timeout;
     }
-    // The innermost cause never holds the URL; reqwest's own text does.
-    let why = cause.to_string();
-    if error.is_timeout() {
-        TransportFailure::Timeout
-    } else if error.is_connect() || error.is_builder() {
-        TransportFailure::Connect(why)
+    let trouble = Trouble::of(&error);
+    if error.is_connect() || error.is_builder() {
+        TransportFailure::Connect(format!("{}: {}", trouble.cause, trouble.fix))
     } else {
-        TransportFailure::Torn(why)
+        TransportFailure::Torn(trouble.cause)
     }
 }

@@ -22,6 +22,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 mod environment; // the proxy of the environment
+mod trouble; // why a server was not reached
+
+pub use trouble::Trouble;
 
 /// Makes reqwest clients; a builder of your own may be passed in, called once for each client.
 #[derive(Clone)]

@@ -1,7 +1,6 @@
 //! `gatepass call`: curl's habits, with the credential added.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_client::{RequestBuilder, Response};
@@ -30,11 +29,7 @@ pub(crate) async fn run(args: &CallArgs, globals: &Globals) -> Result<u8, Failur
         request = request.body(body);
     }
     if let Some(seconds) = args.timeout {
-        let limit = Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|limit| !limit.is_zero());
-        let wrong = || Failure::usage("--timeout takes seconds above 0");
-        request = request.timeout(limit.ok_or_else(wrong)?);
+        request = request.timeout(output::seconds("--timeout", seconds)?);
     }
     let response = request.send().await?;
     let status = response.status();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::args::{Format, Globals};
 use crate::exit::{Failure, OK, OTHER};
-use crate::output;
+use crate::output::{self, Colour};
 use crate::registry::registry;
 
 /// The lifetime of the demo's tokens: short enough to watch one expire.
@@ -276,7 +276,7 @@ async fn sent(caller: &Caller) -> String {
 }
 
 fn print(out: &mut impl Write, rows: &[Row], ok: bool) -> io::Result<()> {
-    let colour = output::wants_colour();
+    let colour = Colour::for_stdout();
     let shown = |status: Option<u16>| status.map_or("-".to_owned(), |status| status.to_string());
     let cells = |row: &Row| {
         vec![
@@ -284,11 +284,10 @@ fn print(out: &mut impl Write, rows: &[Row], ok: bool) -> io::Result<()> {
             row.authentication.to_owned(),
             row.sent.clone(),
             shown(row.status),
-            match (row.ok, colour) {
-                (true, true) => "\x1b[32mok\x1b[0m".to_owned(),
-                (true, false) => "ok".to_owned(),
-                (false, true) => format!("\x1b[31mFAIL\x1b[0m, expected {}", shown(row.expected)),
-                (false, false) => format!("FAIL, expected {}", shown(row.expected)),
+            if row.ok {
+                colour.green("ok")
+            } else {
+                format!("{}, expected {}", colour.red("FAIL"), shown(row.expected))
             },
         ]
     };

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod call;
+mod check;
 mod demo;
 mod header;
 mod token;
@@ -19,6 +20,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failu
     match command {
         Command::Demo(_) => demo::run(globals).await,
         Command::Call(args) => call::run(&args, globals).await,
+        Command::Check(args) => check::run(&args, globals).await,
         Command::Header(args) => header::run(&args, globals).await,
         Command::Token(args) => token::run(&args, globals).await,
     }
@@ -26,6 +28,11 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failu
 
 /// The deployment of this name, from the user's configuration.
 fn deployment(name: &str, globals: &Globals) -> Result<Caller, Failure> {
+    Ok(Client::new(load(globals)?).deployment(name)?)
+}
+
+/// The user's configuration, its warnings told.
+fn load(globals: &Globals) -> Result<Config, Failure> {
     let files = locate(&globals.config)?;
     let config = Config::load(&files, &registry())?;
     if !globals.quiet {
@@ -33,7 +40,7 @@ fn deployment(name: &str, globals: &Globals) -> Result<Caller, Failure> {
             output::note(&format!("gatepass: {warning}"));
         }
     }
-    Ok(Client::new(config).deployment(name)?)
+    Ok(config)
 }
 
 /// Masked text in a pipe would become a baffling 401 somewhere else, so nothing is printed there.

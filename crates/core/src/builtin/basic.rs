@@ -103,6 +103,7 @@ const KEYS: &[KeySpec] = &[
         KeyKind::Secret,
         "the user-id sent to the deployment",
     )
+    .public()
     .required(),
     KeySpec::new(
         "password",
