@@ -1,10 +1,17 @@
 // A real OAuth 2.0 server on a free loopback port. Prints one line of JSON when it listens, ends
 // when its standard input does, and answers GET /verify with 204 or 401 by real introspection.
+// CLOCK_SKEW shifts its clock by that many seconds.
 import http from 'node:http';
 import { Provider } from 'oidc-provider';
 
+const SKEW = Number(process.env.CLOCK_SKEW ?? 0) * 1000;
+const realNow = Date.now;
+Date.now = () => realNow() + SKEW;
+
 const SCOPES = 'all-apis model:predict';
-const LIFETIMES = { short: 5 };
+const LIFETIMES = { short: 5, 'jwt-short': 5 };
+// Clients whose tokens are JWTs for this audience.
+const AUDIENCES = { jwt: 'urn:model', 'jwt-short': 'urn:model', 'jwt-other': 'urn:other' };
 const WATCHER = { client_id: 'watcher', client_secret: 'watcher-secret' };
 
 const client = (client_id, client_secret, token_endpoint_auth_method) => ({
@@ -23,6 +30,7 @@ const configuration = {
     client('odd id:1', 'a+b%c d&e=:/~', 'client_secret_basic'),
     client('post', 'plain&post=+', 'client_secret_post'),
     client('short', 'plain-short', 'client_secret_basic'),
+    ...Object.keys(AUDIENCES).map((id) => client(id, 'plain-jwt', 'client_secret_basic')),
     { ...client(WATCHER.client_id, WATCHER.client_secret, 'client_secret_basic'), scope: undefined },
   ],
   scopes: SCOPES.split(' '),
@@ -30,6 +38,17 @@ const configuration = {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: (_context, { clientId }) => AUDIENCES[clientId],
+      useGrantedResource: () => true,
+      getResourceServerInfo: (_context, audience, { clientId }) => ({
+        scope: SCOPES,
+        audience,
+        accessTokenTTL: LIFETIMES[clientId] ?? 3600,
+        accessTokenFormat: 'jwt',
+      }),
+    },
     introspection: { enabled: true, allowedPolicy: () => true },
   },
 };
@@ -60,6 +79,7 @@ async function route(base, provider, request, response) {
     request.on('data', (piece) => { seen.body += piece; });
     lastTokenRequest = seen;
   }
+  response.setHeader('date', new Date(Date.now()).toUTCString());
   return provider(request, response);
 }
 

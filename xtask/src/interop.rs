@@ -1,4 +1,5 @@
-//! The outside components that tests need: nginx, and a real OAuth server on Node.
+//! The outside components that tests need: nginx, Apache with mod_oauth2, and a real OAuth server on
+//! Node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use crate::shell;
 pub(crate) struct Interop {
     pub(crate) directory: PathBuf,
     pub(crate) nginx: PathBuf,
+    pub(crate) apache: PathBuf,
 }
 
 /// Finds or installs them: npm packages into `target/`, Debian packages only as root.
@@ -18,12 +20,15 @@ pub(crate) fn prepare() -> Result<Interop, String> {
     let npm = shell::find("npm").ok_or("npm is not on the path: it comes with Node.js")?;
     let directory = install_oauth_server(&npm)?;
     println!("found: {} for the OAuth server", node.display());
-    let nginx = match shell::find("nginx") {
-        Some(nginx) => nginx,
-        None => install_nginx()?,
-    };
-    println!("found: {}", nginx.display());
-    Ok(Interop { directory, nginx })
+    let nginx = debian("nginx", &["nginx-light"], None)?;
+    let module = Path::new("/usr/lib/apache2/modules/mod_oauth2.so");
+    let packages = ["apache2", "libapache2-mod-oauth2"];
+    let apache = debian("apache2", &packages, Some(module))?;
+    Ok(Interop {
+        directory,
+        nginx,
+        apache,
+    })
 }
 
 /// The OAuth server, pinned by its lock file.
@@ -41,6 +46,7 @@ fn install_oauth_server(npm: &Path) -> Result<PathBuf, String> {
     copy("package-lock.json")?;
     copy("server.mjs")?;
     copy("nginx.conf.in")?;
+    copy("httpd.conf.in")?;
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(to);
     }
@@ -54,29 +60,32 @@ fn install_oauth_server(npm: &Path) -> Result<PathBuf, String> {
     Ok(to)
 }
 
-fn install_nginx() -> Result<PathBuf, String> {
-    const FIX: &str = "install nginx";
+/// A program of Debian's packages, which are installed where it, or the module it needs, is missing.
+fn debian(program: &str, packages: &[&str], module: Option<&Path>) -> Result<PathBuf, String> {
+    let present = || shell::find(program).filter(|_| module.is_none_or(Path::exists));
+    if let Some(found) = present() {
+        println!("found: {}", found.display());
+        return Ok(found);
+    }
+    let fix = format!("install {}", packages.join(" and "));
     let user = shell::output(Command::new("id").arg("-u"))?;
     if user.trim() != "0" || shell::find("apt-get").is_none() {
-        return Err(format!("nginx is not on the path: {FIX}"));
+        return Err(format!("{program} is not on the path: {fix}"));
     }
-    println!("installing nginx from Debian's packages ...");
+    println!(
+        "installing {} from Debian's packages ...",
+        packages.join(", ")
+    );
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        shell::run(
-            command
-                .args(arguments)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        // Nothing is to be started here: tests start their own, on ports of their own.
+        shell::run(command.env("RUNLEVEL", "1"))
     };
     apt(&["update", "-qq"])?;
-    apt(&[
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        "nginx-light",
-    ])?;
-    shell::find("nginx")
-        .ok_or_else(|| format!("nginx is not there after installing it: {FIX} by hand"))
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    apt(&[install.as_slice(), packages].concat())?;
+    present().ok_or_else(|| format!("{program} is not there after installing it: {fix} by hand"))
 }

@@ -56,7 +56,8 @@ fn test() -> Result<(), String> {
         Ok(interop) => {
             tests
                 .env("GATEPASS_INTEROP", interop.directory)
-                .env("GATEPASS_NGINX", interop.nginx);
+                .env("GATEPASS_NGINX", interop.nginx)
+                .env("GATEPASS_APACHE", interop.apache);
         }
         Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
             return Err(format!("{why}\nunder CI=true nothing may be skipped"));

@@ -8,6 +8,7 @@
 )]
 
 mod canary;
+mod check;
 mod command;
 mod contracts;
 mod demo;

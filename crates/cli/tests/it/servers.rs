@@ -1,5 +1,5 @@
-//! Real servers for the command: nginx, and oidc-provider on Node. Both on free ports, both ended
-//! with the test, by their own handles.
+//! Real servers for the command: nginx, Apache with mod_oauth2, and oidc-provider on Node. All on
+//! free ports, all ended with the test, by their own handles.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,10 +9,40 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Both servers, or why they cannot be had. `cargo xtask test` says where they are.
+/// nginx and the OAuth server, or why they cannot be had.
 pub(crate) fn start() -> Option<Servers> {
+    let places = places()?;
+    let oauth = OAuthServer::start(&places.interop, 0);
+    let nginx = Nginx::start(&places.interop, &places.nginx, &oauth.base);
+    Some(Servers { oauth, nginx })
+}
+
+/// An OAuth server whose clock is ahead by so many seconds.
+pub(crate) fn start_skewed(seconds: i64) -> Option<OAuthServer> {
+    Some(OAuthServer::start(&places()?.interop, seconds))
+}
+
+/// Apache, which verifies the JWTs of this OAuth server.
+pub(crate) fn start_apache(oauth: &OAuthServer) -> Option<Apache> {
+    let places = places()?;
+    Some(Apache::start(&places.interop, &places.apache, &oauth.base))
+}
+
+struct Places {
+    interop: PathBuf,
+    nginx: PathBuf,
+    apache: PathBuf,
+}
+
+/// Where the servers are; `cargo xtask test` says so.
+fn places() -> Option<Places> {
     let place = |name| environment(name).map(PathBuf::from);
-    let (Some(interop), Some(nginx)) = (place("GATEPASS_INTEROP"), place("GATEPASS_NGINX")) else {
+    let all = (
+        place("GATEPASS_INTEROP"),
+        place("GATEPASS_NGINX"),
+        place("GATEPASS_APACHE"),
+    );
+    let (Some(interop), Some(nginx), Some(apache)) = all else {
         assert_ne!(
             environment("CI").as_deref(),
             Some("true"),
@@ -21,9 +51,11 @@ pub(crate) fn start() -> Option<Servers> {
         eprintln!("skipped: real servers are started by `cargo xtask test` only");
         return None;
     };
-    let oauth = OAuthServer::start(&interop);
-    let nginx = Nginx::start(&interop, &nginx, &oauth.base);
-    Some(Servers { oauth, nginx })
+    Some(Places {
+        interop,
+        nginx,
+        apache,
+    })
 }
 
 #[expect(
@@ -47,9 +79,10 @@ pub(crate) struct OAuthServer {
 }
 
 impl OAuthServer {
-    fn start(interop: &std::path::Path) -> Self {
+    fn start(interop: &std::path::Path, skew: i64) -> Self {
         let mut child = Command::new("node")
             .arg("server.mjs")
+            .env("CLOCK_SKEW", skew.to_string())
             .current_dir(interop)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -135,24 +168,11 @@ impl Nginx {
                 directory,
                 child,
             };
-            if nginx.listens(port) {
+            if listens(&mut nginx.child, port) {
                 return nginx;
             }
         }
         panic!("nginx does not listen");
-    }
-
-    fn listens(&mut self, port: u16) -> bool {
-        for _ in 0..500 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return true;
-            }
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
     }
 
     /// A file beside its configuration: `ca.pem`, `client.pem`, `client.key`.
@@ -178,12 +198,82 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Its master ends its workers when asked politely; it was started by us, by this id.
-        let _gone = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status();
-        let _reaped = self.child.wait();
+        end_politely(&mut self.child);
     }
+}
+
+pub(crate) struct Apache {
+    pub(crate) base: String,
+    _directory: TempDir,
+    child: Child,
+}
+
+impl Apache {
+    fn start(interop: &std::path::Path, program: &std::path::Path, oauth: &str) -> Self {
+        for _ in 0..5 {
+            let directory = TempDir::new().unwrap();
+            let (at, port) = (directory.path(), free_port());
+            let template = std::fs::read_to_string(interop.join("httpd.conf.in")).unwrap();
+            let config = template
+                .replace("@DIR@", at.to_str().unwrap())
+                .replace("@PORT@", &port.to_string())
+                .replace("@OAUTH@", oauth);
+            std::fs::write(at.join("httpd.conf"), config).unwrap();
+            std::fs::create_dir(at.join("www")).unwrap();
+            std::fs::write(at.join("www/model"), "model ok\n").unwrap();
+            open_to_workers(at);
+            let child = Command::new(program)
+                .arg("-DFOREGROUND")
+                .arg("-f")
+                .arg(at.join("httpd.conf"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("apache starts");
+            let mut apache = Self {
+                base: format!("http://127.0.0.1:{port}"),
+                _directory: directory,
+                child,
+            };
+            if listens(&mut apache.child, port) {
+                return apache;
+            }
+        }
+        panic!("apache does not listen");
+    }
+
+    /// The status for a request with this Authorization header.
+    pub(crate) fn status(&self, path: &str, authorization: &str) -> u16 {
+        let header = format!("Authorization: {authorization}\r\n");
+        get(&self.base, path, &header).0
+    }
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        end_politely(&mut self.child);
+    }
+}
+
+/// Waits until something listens on the port, or the server has ended.
+fn listens(child: &mut Child, port: u16) -> bool {
+    for _ in 0..500 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        if !matches!(child.try_wait(), Ok(None)) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// A master ends its workers when asked politely; it was started by us, by this id.
+fn end_politely(child: &mut Child) {
+    let _gone = Command::new("kill").arg(child.id().to_string()).status();
+    let _reaped = child.wait();
 }
 
 /// Users with odd passwords: SHA-1 as nginx reads it, because its plain form ends at a colon.
