@@ -9,8 +9,9 @@ use std::sync::Arc;
 use gatepass_core::{Deployment, Registry};
 use zeroize::Zeroizing;
 
-use crate::definition::{Definition, Form, nearest};
+use crate::definition::{Definition, Form, find, nearest};
 use crate::problem::{ConfigError, Problem};
+use crate::tree::Table;
 use crate::{json_form, toml_form};
 
 /// The longest name of a deployment, in characters.
@@ -209,20 +210,13 @@ impl<'a> Reader<'a> {
                     .at_index(*index)
                     .of_key("name", None)
             };
-            let given = table
-                .iter()
-                .find(|(key, _)| key == "name")
-                .and_then(|(_, node)| node.text());
-            let stem = file.file_stem().and_then(|stem| stem.to_str());
-            let written = match (given.filter(|name| !name.is_empty()), index) {
-                (Some(name), _) => name,
-                (None, None) => stem.unwrap_or("deployment"),
-                (None, Some(_)) => {
-                    self.problems
-                        .push(problem("is missing: in a list each deployment needs one"));
-                    continue;
-                }
-            };
+            let given = given_name(table);
+            if given.is_none() && index.is_some() {
+                let what = "is missing: in a list each deployment needs one";
+                self.problems.push(problem(what));
+                continue;
+            }
+            let written = given.unwrap_or_else(|| stem(file));
             let name = fold_name(written);
             if !is_name(&name) {
                 self.problems.push(problem(NAME_RULE));
@@ -289,6 +283,22 @@ fn is_name(name: &str) -> bool {
 
 fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// The name that a JSON definition gives itself.
+fn given_name(table: &Table) -> Option<&str> {
+    let (_, node) = find(table, "name")?;
+    node.text().filter(|name| !name.is_empty())
+}
+
+fn stem(file: &Path) -> &str {
+    let stem = file.file_stem().and_then(|stem| stem.to_str());
+    stem.unwrap_or("deployment")
+}
+
+/// The name of a JSON definition: its own, else the file's stem, folded.
+pub(crate) fn json_name(table: &Table, file: &Path) -> String {
+    fold_name(given_name(table).unwrap_or_else(|| stem(file)))
 }
 
 /// A free-text name as a deployment name: each other character becomes `-`.

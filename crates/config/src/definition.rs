@@ -121,7 +121,16 @@ impl Definition<'_> {
         }
         // Whatever is neither shared nor a table belongs into one of the tables.
         for (key, node) in self.table {
-            if !is_table_key(key) && shared_spec(key, self.form).is_none() {
+            // The JSON form tolerates keys of other tools, and its own name.
+            let foreign = self.form == Form::Json
+                && (is_blank(node)
+                    || !registry.factories().any(|factory| {
+                        factory
+                            .keys()
+                            .iter()
+                            .any(|spec| names(spec, key, self.form))
+                    }));
+            if !foreign && !is_table_key(key) && shared_spec(key, self.form).is_none() {
                 let what = "stands beside `[[auth]]` tables: move it into the one it belongs to";
                 problems.push(self.problem(node.line, what).of_key(key, None));
             }
@@ -528,7 +537,7 @@ impl Definition<'_> {
     }
 }
 
-fn find<'a>(table: &'a Table, key: &str) -> Option<&'a (String, Node)> {
+pub(crate) fn find<'a>(table: &'a Table, key: &str) -> Option<&'a (String, Node)> {
     table.iter().find(|(name, _)| name == key)
 }
 
@@ -536,11 +545,11 @@ fn shared_spec(key: &str, form: Form) -> Option<&'static KeySpec> {
     SHARED_KEYS.iter().find(|spec| names(spec, key, form))
 }
 
-fn names(spec: &KeySpec, key: &str, form: Form) -> bool {
+pub(crate) fn names(spec: &KeySpec, key: &str, form: Form) -> bool {
     spec.is_named(key) || (form == Form::Json && spec.wire_name() == Some(key))
 }
 
-fn is_blank(node: &Node) -> bool {
+pub(crate) fn is_blank(node: &Node) -> bool {
     matches!(node.value, Tree::Null) || node.text() == Some("")
 }
 

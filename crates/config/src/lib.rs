@@ -25,17 +25,25 @@
 
 mod config; // all deployments together
 mod definition; // one deployment, checked key by key
-pub mod environment;
+pub mod environment; // the only reader of environment variables
+mod import; // wire JSON as TOML
 mod json_form; // the wire JSON into a tree
 mod keys; // the keys every deployment has
 mod locate; // which files are read
 mod problem; // what is wrong, and where
+mod reference; // all keys as Markdown
+mod schema; // the TOML form as a JSON Schema
 mod sources; // where secrets come from
 mod toml_form; // TOML into a tree
-mod tree; // a file as a tree with lines, whatever its format // the only reader of environment variables
+mod tree; // a file as a tree with lines, whatever its format
+mod write; // definitions as TOML text
 
 pub use config::{Config, UnknownDeployment};
+pub use import::{Imported, MovedSecret, SecretPlace, import};
 pub use keys::{CHECK_KEYS, SHARED_KEYS, TABLE_KEYS};
 pub use locate::locate;
 pub use problem::{ConfigError, Problem};
+pub use reference::reference;
+pub use schema::schema;
 pub use sources::{CommandSource, EnvSource, FileSource};
+pub use write::{Block, Written};

@@ -91,6 +91,10 @@ impl MethodFactory for HmacFactory {
         "hmac"
     }
 
+    fn about(&self) -> &'static str {
+        "an HMAC over method, path and body digest"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         KEYS
     }

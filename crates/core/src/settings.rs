@@ -16,6 +16,9 @@ pub trait MethodFactory: fmt::Debug + Send + Sync + 'static {
     /// The value of `authentication` that selects it.
     fn tag(&self) -> &'static str;
 
+    /// What it puts on requests, in a few words for people who choose.
+    fn about(&self) -> &'static str;
+
     /// The keys it takes.
     fn keys(&self) -> &'static [KeySpec];
 

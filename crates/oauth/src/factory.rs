@@ -92,6 +92,10 @@ impl MethodFactory for OAuthFactory {
         "oauth"
     }
 
+    fn about(&self) -> &'static str {
+        "an access token of the client credentials grant, renewed by itself (RFC 6749 s4.4)"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         KEYS
     }

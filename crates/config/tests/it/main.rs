@@ -8,3 +8,4 @@
 mod bad_configs;
 mod forms;
 mod sources;
+mod written;

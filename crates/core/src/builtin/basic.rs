@@ -118,6 +118,10 @@ impl MethodFactory for BasicFactory {
         "basic"
     }
 
+    fn about(&self) -> &'static str {
+        "user and password in `Authorization: Basic` (RFC 7617)"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         KEYS
     }

@@ -94,6 +94,10 @@ impl MethodFactory for BearerFactory {
         "bearer"
     }
 
+    fn about(&self) -> &'static str {
+        "a fixed token in `Authorization: Bearer` (RFC 6750)"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         KEYS
     }

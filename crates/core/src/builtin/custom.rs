@@ -85,6 +85,10 @@ impl MethodFactory for CustomFactory {
         "custom"
     }
 
+    fn about(&self) -> &'static str {
+        "a header of your choice, like `api-key`"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         KEYS
     }

@@ -64,6 +64,10 @@ impl MethodFactory for NoneFactory {
         "none"
     }
 
+    fn about(&self) -> &'static str {
+        "nothing: the deployment wants no credential"
+    }
+
     fn keys(&self) -> &'static [KeySpec] {
         &[]
     }
