@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | bench-call`.
+//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | docs | bench-call`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   tidy    rules of the house: layering, file sizes, links
   ci      lint, tidy and test
 
+  docs        writes what documents take from the code
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["lint"] => lint::run(),
         ["tidy"] => tidy::run(),
+        ["docs"] => docs(),
         ["bench-call"] => bench_call::run(),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
         _ => Err(USAGE.to_owned()),
@@ -65,4 +67,21 @@ fn test() -> Result<(), String> {
         Err(why) => println!("skipped: tests against real servers: {why}"),
     }
     shell::run(&mut tests)
+}
+
+/// Documents that are made from the code; tests compare them.
+fn docs() -> Result<(), String> {
+    let reference = [
+        "run",
+        "-q",
+        "-p",
+        "gatepass-cli",
+        "--locked",
+        "--",
+        "schema",
+        "--markdown",
+    ];
+    let text = shell::output(&mut shell::cargo(&reference))?;
+    let path = shell::root().join("docs/configuration.md");
+    std::fs::write(&path, text).map_err(|cause| format!("docs/configuration.md: {cause}"))
 }

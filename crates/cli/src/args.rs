@@ -12,10 +12,12 @@ use crate::exit::Failure;
 /// else gatepass/config.toml in your config directory; never in the working directory.
 #[derive(Debug, Parser)]
 #[command(name = "gatepass", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit codes: 0 ok, 1 other, 2 usage or config, 3 no credential to be had,\n\
-    7 deployment not reached, 22 HTTP status of 300 or more, 28 timeout."
-)]
+#[command(after_help = "First steps:\n  \
+    gatepass demo                       every method at work, no configuration needed\n  \
+    gatepass add churn                  define a deployment; asks for what is missing\n  \
+    gatepass check                      what works, what does not, why, what to do\n  \
+    gatepass call churn --json '{..}'   call it\n\nExit codes: 0 ok, 1 other, 2 usage or config, 3 no credential to be had,\n\
+    7 deployment not reached, 22 HTTP status of 300 or more, 28 timeout.")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: GlobalArgs,
@@ -48,7 +50,7 @@ pub(crate) enum Format {
 }
 
 /// The options of both sides together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Globals {
     pub(crate) config: Vec<PathBuf>,
     pub(crate) format: Format,
@@ -101,6 +103,16 @@ pub(crate) enum Command {
     Header(HeaderArgs),
     /// Print the bearer token that a call needs now
     Token(TokenArgs),
+    /// Define a deployment: by flags, or by answers to questions
+    Add(AddArgs),
+    /// Turn the wire JSON of other tools into TOML, its secrets moved out
+    Import(ImportArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(SchemaArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them
+    Man(ManArgs),
 }
 
 impl Command {
@@ -111,6 +123,11 @@ impl Command {
             Self::Call(args) => &args.globals,
             Self::Header(args) => &args.globals,
             Self::Token(args) => &args.globals,
+            Self::Add(args) => &args.globals,
+            Self::Import(args) => &args.globals,
+            Self::Schema(args) => &args.globals,
+            Self::Completions(args) => &args.globals,
+            Self::Man(args) => &args.globals,
         }
     }
 }
@@ -206,4 +223,119 @@ pub(crate) struct TokenArgs {
     /// Tell its lifetime and scope too
     #[arg(long)]
     pub(crate) details: bool,
+}
+
+#[derive(Args, Debug, Default)]
+#[command(
+    after_help = "Without flags, on a terminal, add asks for what is missing; secrets are typed without\n\
+    being shown, and kept in files beside the configuration that only you may read. The file is\n\
+    checked as a whole before it is written, and the deployment is tried out afterwards.\n\n\
+    Examples:\n  \
+    gatepass add churn\n  \
+    gatepass add gpt --base-url https://example.openai.azure.com/openai/v1 \\\n      \
+    --authentication custom --set header=api-key --env value=AZURE_OPENAI_KEY\n  \
+    pass show ml/churn | gatepass add churn --url https://models.example.com/v1 \\\n      \
+    --authentication bearer --stdin token"
+)]
+pub(crate) struct AddArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// The name of the new deployment
+    pub(crate) name: String,
+    /// The URL for calls without a path
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// The URL that paths are appended to
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+    /// How to authenticate
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) authentication: Option<String>,
+    /// Set a key to this text; not for secrets
+    #[arg(long, value_name = "KEY=TEXT")]
+    pub(crate) set: Vec<String>,
+    /// Have a key read from this environment variable
+    #[arg(long, value_name = "KEY=VARIABLE")]
+    pub(crate) env: Vec<String>,
+    /// Have a key read from this file
+    #[arg(long, value_name = "KEY=PATH")]
+    pub(crate) file: Vec<String>,
+    /// Read the secret of this key from standard input now, and keep it in a file
+    #[arg(long, value_name = "KEY")]
+    pub(crate) stdin: Option<String>,
+    /// Do not try the deployment out
+    #[arg(long)]
+    pub(crate) no_check: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The TOML goes to standard output, and says where each secret is looked for. Examples:\n  \
+    gatepass import deployment.json > gatepass.toml\n  \
+    gatepass import deployment.json --secrets-dir ~/.secrets/models > gatepass.toml"
+)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// The JSON; `-` for standard input
+    #[arg(value_name = "FILE.json")]
+    pub(crate) file: PathBuf,
+    /// Write secrets to files of this directory instead of naming environment variables
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  \
+    gatepass schema > gatepass.schema.json      then, as the first line of the TOML:\n  \
+    #:schema ./gatepass.schema.json")]
+pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// Print all keys as Markdown instead
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  gatepass completions bash > ~/.local/share/bash-completion/completions/gatepass"
+)]
+pub(crate) struct CompletionsArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  gatepass man ~/.local/share/man/man1")]
+pub(crate) struct ManArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// Write the pages of all commands into this directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    /// A check of one deployment, as without options.
+    pub(crate) fn of(name: &str) -> Self {
+        Self {
+            globals: GlobalArgs::default(),
+            names: vec![name.to_owned()],
+            offline: false,
+            timeout: 30.0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl AddArgs {
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! The `gatepass` command: arguments, one command, one exit code.
 
 mod args; // what the user wrote
-mod commands;
+mod commands; // one file each
 mod exit; // what the shell gets
+mod files; // that are nobody else's business
 mod output; // what people and programs read
-mod registry; // which methods are compiled in // one file each
+mod registry; // which methods are compiled in
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

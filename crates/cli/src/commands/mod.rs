@@ -1,9 +1,12 @@
 //! The commands, one file each.
 
+mod add;
 mod call;
 mod check;
 mod demo;
 mod header;
+mod import;
+mod print; // schema, completions, man
 mod token;
 
 use std::io::IsTerminal;
@@ -23,6 +26,11 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failu
         Command::Check(args) => check::run(&args, globals).await,
         Command::Header(args) => header::run(&args, globals).await,
         Command::Token(args) => token::run(&args, globals).await,
+        Command::Add(args) => add::run(&args, globals).await,
+        Command::Import(args) => import::run(&args, globals),
+        Command::Schema(args) => print::schema(&args),
+        Command::Completions(args) => print::completions(&args),
+        Command::Man(args) => print::man(&args),
     }
 }
 

@@ -14,3 +14,4 @@ mod contracts;
 mod demo;
 mod interop;
 mod servers;
+mod writing;
