@@ -13,10 +13,10 @@ use crate::exit::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "gatepass", version, max_term_width = 100)]
 #[command(after_help = "First steps:\n  \
-    gatepass demo                       every method at work, no configuration needed\n  \
-    gatepass add churn                  define a deployment; asks for what is missing\n  \
+    gatepass demo                       every method at work\n  \
+    gatepass add churn                  define a deployment, by questions\n  \
     gatepass check                      what works, what does not, why, what to do\n  \
-    gatepass call churn --json '{..}'   call it\n\nExit codes: 0 ok, 1 other, 2 usage or config, 3 no credential to be had,\n\
+    gatepass call churn --json '{..}'   call it\n\nExit codes: 0 ok, 1 other, 2 usage or config, 3 no credential to be had, \
     7 deployment not reached, 22 HTTP status of 300 or more, 28 timeout.")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -140,8 +140,8 @@ pub(crate) struct DemoArgs {
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "A check resolves the secrets, obtains the token and sends a GET without a body to the\n\
-    deployment's url, once with the credential and once without; it never runs a model, unless the\n\
+    after_help = "A check resolves the secrets, obtains the token and sends a GET without a body to the \
+    deployment's url, once with the credential and once without; it never runs a model, unless the \
     deployment has check = { method = \"POST\", path = \"..\", body = \"..\" }.\n\n\
     Verdicts: accepted; refused; reached, not proved; no credential; not reached.\n\
     Exit codes: 0 all accepted or reached, 1 any failed, 2 usage or config.\n\n\
@@ -212,6 +212,13 @@ pub(crate) struct HeaderArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Every run asks the token endpoint anew; --cache keeps the token in a file that only you may \
+    read until it should be renewed, so that a loop is no storm. No other command reads that file.\n\n\
+    Examples:\n  \
+    gatepass token churn --details                           masked, on a terminal\n  \
+    gatepass token churn --reveal --cache                    in a script that runs often"
+)]
 pub(crate) struct TokenArgs {
     #[command(flatten)]
     globals: GlobalArgs,
@@ -223,12 +230,15 @@ pub(crate) struct TokenArgs {
     /// Tell its lifetime and scope too
     #[arg(long)]
     pub(crate) details: bool,
+    /// Keep the token in your cache directory, where the next `token --cache` finds it
+    #[arg(long)]
+    pub(crate) cache: bool,
 }
 
 #[derive(Args, Debug, Default)]
 #[command(
-    after_help = "Without flags, on a terminal, add asks for what is missing; secrets are typed without\n\
-    being shown, and kept in files beside the configuration that only you may read. The file is\n\
+    after_help = "Without flags, on a terminal, add asks for what is missing; secrets are typed without \
+    being shown, and kept in files beside the configuration that only you may read. The file is \
     checked as a whole before it is written, and the deployment is tried out afterwards.\n\n\
     Examples:\n  \
     gatepass add churn\n  \

@@ -6,6 +6,7 @@ mod exit; // what the shell gets
 mod files; // that are nobody else's business
 mod output; // what people and programs read
 mod registry; // which methods are compiled in
+mod token_files; // tokens kept between runs
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

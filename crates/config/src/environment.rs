@@ -20,6 +20,13 @@ pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// `gatepass` in the user's cache directory, where that can be told.
+#[must_use]
+pub fn user_cache_directory() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.cache_dir().join("gatepass"))
+}
+
 /// `gatepass/config.toml` in the user's config directory, where that can be told.
 #[must_use]
 pub fn user_config_file() -> Option<PathBuf> {

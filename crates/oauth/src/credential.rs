@@ -137,4 +137,8 @@ impl Key {
         field(&transport_id.to_be_bytes());
         Self(hash.finalize().into())
     }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }

@@ -11,6 +11,7 @@ use crate::decode::{Granted, decode};
 use crate::encode::encode;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::lifetime::deadlines;
+use crate::store::Kept;
 use crate::transport::{MAX_REPLY, TokenTransport, TransportFailure};
 
 /// How long an exchange may take in all.
@@ -25,11 +26,34 @@ pub(crate) struct Exchange {
     pub(crate) credential: ClientCredentials,
     pub(crate) transport: Arc<dyn TokenTransport>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where tokens are kept outside this process, if anywhere.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Exchange {
+    /// Obtains a token: a kept one that is fresh, unless that was rejected, else by asking once.
+    pub(crate) async fn run(&self, rejected: bool) -> Result<Lease, TokenError> {
+        let Some(kept) = &self.kept else {
+            return self.ask().await;
+        };
+        let mut _alone = None;
+        if !rejected {
+            if let Some(lease) = kept.fresh(self.clock.now()).await {
+                return Ok(lease);
+            }
+            _alone = Some(kept.store.lock(&kept.key).await);
+            // Whoever held the lock may have put one there.
+            if let Some(lease) = kept.fresh(self.clock.now()).await {
+                return Ok(lease);
+            }
+        }
+        let lease = self.ask().await?;
+        kept.save(&lease, self.clock.now()).await;
+        Ok(lease)
+    }
+
     /// Asks once for a token.
-    pub(crate) async fn run(&self) -> Result<Lease, TokenError> {
+    async fn ask(&self) -> Result<Lease, TokenError> {
         let request = encode(&self.credential).map_err(|what| {
             TokenError::new(TokenErrorKind::Refused, format!("the client {what}"))
         })?;

@@ -1,5 +1,6 @@
 //! The method from a definition (`authentication = "oauth"`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepass_core::{
@@ -12,6 +13,7 @@ use crate::cache::TokenCache;
 use crate::client_auth::client_auth;
 use crate::credential::Scope;
 use crate::method::OAuth;
+use crate::store::TokenStore;
 
 /// Makes OAuth methods from definitions; their tokens live in one cache.
 ///
@@ -24,13 +26,25 @@ use crate::method::OAuth;
 pub struct OAuthFactory {
     cache: TokenCache,
     connector: Connector,
+    store: Option<Arc<dyn TokenStore>>,
 }
 
 impl OAuthFactory {
     /// Uses this cache, and this connector for token requests.
     #[must_use]
     pub fn new(cache: TokenCache, connector: Connector) -> Self {
-        Self { cache, connector }
+        Self {
+            cache,
+            connector,
+            store: None,
+        }
+    }
+
+    /// The same, keeping tokens outside this process as well.
+    #[must_use]
+    pub fn with_store(mut self, store: Arc<dyn TokenStore>) -> Self {
+        self.store = Some(store);
+        self
     }
 }
 
@@ -93,7 +107,7 @@ impl MethodFactory for OAuthFactory {
     }
 
     fn about(&self) -> &'static str {
-        "an access token of the client credentials grant, renewed by itself (RFC 6749 s4.4)"
+        "a token by client credentials, renewed by itself (RFC 6749 s4.4)"
     }
 
     fn keys(&self) -> &'static [KeySpec] {
@@ -144,6 +158,9 @@ impl MethodFactory for OAuthFactory {
         if let Some(Value::Seconds(seconds)) = settings.value("default_lifetime") {
             builder =
                 builder.default_lifetime(Duration::try_from_secs_f64(*seconds).unwrap_or_default());
+        }
+        if let Some(store) = &self.store {
+            builder = builder.store(Arc::clone(store));
         }
         Ok(builder.build_with_reqwest(self.connector.clone()))
     }

@@ -28,6 +28,7 @@ mod method; // the authentication method
 mod reqwest_transport;
 mod skew; // how far our clock is from a server's
 mod slot; // the state of one credential
+mod store; // tokens kept outside this process
 mod transport; // how requests reach the token endpoint // what the token endpoint did instead
 
 pub use cache::TokenCache;
@@ -43,4 +44,5 @@ pub use method::{OAuth, OAuthBuilder};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::ReqwestTransport;
 pub use skew::Skew;
+pub use store::{StoreKey, StoredToken, TokenStore};
 pub use transport::{TokenReply, TokenTransport, TransportFailure};

@@ -21,6 +21,7 @@ use crate::client_auth::{Basic, ClientAuth};
 use crate::credential::{ClientCredentials, DEFAULT_LIFETIME, Key, Scope};
 use crate::exchange::Exchange;
 use crate::slot::Slot;
+use crate::store::{Kept, StoreKey, TokenStore};
 use crate::transport::TokenTransport;
 
 /// A handle to the access token of one client.
@@ -53,6 +54,7 @@ pub struct OAuthBuilder {
     tls: TransportSettings,
     clock: Arc<dyn Clock>,
     cache: TokenCache,
+    store: Option<Arc<dyn TokenStore>>,
 }
 
 impl OAuth {
@@ -86,6 +88,7 @@ impl OAuth {
             tls: TransportSettings::default(),
             clock: Arc::new(SystemClock),
             cache: TokenCache::shared(),
+            store: None,
         }
     }
 }
@@ -148,6 +151,13 @@ impl OAuthBuilder {
     #[must_use]
     pub fn cache(mut self, cache: TokenCache) -> Self {
         self.cache = cache;
+        self
+    }
+
+    /// Keeps tokens outside this process as well.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn TokenStore>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -214,6 +224,10 @@ impl OAuth {
             credential,
             transport,
             clock: Arc::clone(&settings.clock),
+            kept: settings.store.clone().map(|store| Kept {
+                store,
+                key: StoreKey::of(key),
+            }),
         };
         let slot = settings.cache.slot(key, exchange);
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&slot));

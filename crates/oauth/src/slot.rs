@@ -371,9 +371,15 @@ impl Flight {
             tokio::time::sleep(delay).await;
         }
         let start = self.slot.exchange.clock.now().monotonic();
-        self.slot.lock().floor = start + FLOOR;
+        let rejected = {
+            let mut state = self.slot.lock();
+            state.floor = start + FLOOR;
+            state.rejection.pending
+        };
         let exchange = self.slot.exchange.clone();
-        let outcome = AssertUnwindSafe(exchange.run()).catch_unwind().await;
+        let outcome = AssertUnwindSafe(exchange.run(rejected))
+            .catch_unwind()
+            .await;
         self.land(outcome.unwrap_or_else(|_| {
             let message = "the token exchange panicked: it is tried again by itself";
             Err(TokenError::new(TokenErrorKind::Interrupted, message))

@@ -13,6 +13,7 @@ use std::io::IsTerminal;
 
 use gatepass_client::{Caller, Client};
 use gatepass_config::{Config, locate};
+use gatepass_core::Registry;
 
 use crate::args::{Command, Globals};
 use crate::exit::Failure;
@@ -41,8 +42,12 @@ fn deployment(name: &str, globals: &Globals) -> Result<Caller, Failure> {
 
 /// The user's configuration, its warnings told.
 fn load(globals: &Globals) -> Result<Config, Failure> {
+    load_with(globals, &registry())
+}
+
+fn load_with(globals: &Globals, registry: &Registry) -> Result<Config, Failure> {
     let files = locate(&globals.config)?;
-    let config = Config::load(&files, &registry())?;
+    let config = Config::load(&files, registry)?;
     if !globals.quiet {
         for warning in config.warnings() {
             output::note(&format!("gatepass: {warning}"));

@@ -1,18 +1,27 @@
 //! `gatepass token`: the bearer token that a call needs now.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use gatepass_client::Client;
 use gatepass_core::{Clock, Material, SystemClock};
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-use super::{deployment, refuse_masked_pipe};
+use super::{deployment, load_with, refuse_masked_pipe};
 use crate::args::{Format, Globals, TokenArgs};
 use crate::exit::{Failure, OK};
+use crate::registry::registry_with;
+use crate::token_files::TokenFiles;
 
 pub(crate) async fn run(args: &TokenArgs, globals: &Globals) -> Result<u8, Failure> {
     refuse_masked_pipe(args.reveal)?;
-    let caller = deployment(&args.name, globals)?;
+    let caller = if args.cache {
+        let registry = registry_with(Arc::new(TokenFiles::of_this_user()?));
+        Client::new(load_with(globals, &registry)?).deployment(&args.name)?
+    } else {
+        deployment(&args.name, globals)?
+    };
     let held = caller.deployment().credentials().prepare().await;
     let held = held.map_err(|error| error.for_deployment(&args.name))?;
     let bearer = held

@@ -14,4 +14,5 @@ mod contracts;
 mod demo;
 mod interop;
 mod servers;
+mod token_cache;
 mod writing;
