@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use gatepass_core::{Attempt, Origin, ResponseView, Verdict};
+use gatepass_core::{Attempt, Origin, ResponseView};
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
     LOCATION, PROXY_AUTHORIZATION,
@@ -80,7 +80,8 @@ impl<'a> Call<'a> {
     async fn to_deployment(&self, outgoing: &mut Outgoing) -> Result<reqwest::Response, Error> {
         let deployment = self.caller.deployment();
         let mut attempt = Attempt::default();
-        for replayed in [false, true] {
+        let mut replayed = false;
+        loop {
             let mut request = outgoing.attempt();
             let mut lent = ReqwestOutbound(&mut request);
             let authorize = deployment.authorize_with(
@@ -95,49 +96,17 @@ impl<'a> Call<'a> {
                 .execute(self.caller.connections().own(), request)
                 .await?;
             let view = ResponseView::head(response.status(), response.headers());
-            let verdict = deployment.credentials().observe(&applied, &view);
-            if replayed || !outgoing.can_repeat() {
-                if verdict == Verdict::Renew {
-                    self.renew_for_the_next_call(&applied, &response).await;
-                }
+            let repeatable = outgoing.can_repeat() && !replayed;
+            let again = self.in_time(deployment.reconsider(&applied, &view, repeatable));
+            let Ok(Some(again)) = again.await else {
                 return Ok(response);
-            }
-            attempt = match verdict {
-                Verdict::Replay => Attempt::default(),
-                Verdict::Renew => {
-                    let renewed = self
-                        .in_time(deployment.credentials().renew(&applied, &view))
-                        .await;
-                    match renewed {
-                        Ok(Ok(attempt)) => attempt,
-                        // Nothing newer is to be had: the deployment's own answer says more.
-                        Ok(Err(_)) | Err(_) => return Ok(response),
-                    }
-                }
-                _ => return Ok(response),
             };
             tracing::debug!(
                 deployment = self.caller.name(),
                 "credential refused, sending once more"
             );
+            (attempt, replayed) = (again, true);
         }
-        Err(Error::new(
-            ErrorKind::Broken,
-            self.caller.name(),
-            "the call was replayed without an answer",
-        ))
-    }
-
-    /// A refusal that is not replayed still makes the next call better.
-    async fn renew_for_the_next_call(
-        &self,
-        applied: &gatepass_core::AppliedAll,
-        response: &reqwest::Response,
-    ) {
-        let view = ResponseView::head(response.status(), response.headers());
-        let renewing = self.caller.deployment().credentials().renew(applied, &view);
-        // The caller has an answer already; an error here is seen by the next call.
-        let _seen_by_the_next_call = self.in_time(renewing).await;
     }
 
     async fn execute(

@@ -8,7 +8,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::credentials::{AppliedAll, Attempt, Credentials};
 use crate::error::{AuthError, ErrorKind};
-use crate::method::SharedMethod;
+use crate::method::{ResponseView, SharedMethod, Verdict};
 use crate::origin::{Origin, endpoint_url};
 use crate::path;
 use crate::request::{BodyView, Outbound};
@@ -274,6 +274,26 @@ impl Deployment {
             .authorize(request, body, clock, attempt)
             .await;
         result.map_err(|error| error.for_deployment(&self.name))
+    }
+
+    /// What an answer calls for: `Some` to send the request once more, with what is in it; `None` to
+    /// hand the answer on. Call it once for each call, so that nothing is sent a third time.
+    ///
+    /// `repeatable` tells whether the request can be sent again; where it cannot, a refused
+    /// credential is renewed for the next call.
+    pub async fn reconsider(
+        &self,
+        applied: &AppliedAll,
+        answer: &ResponseView<'_>,
+        repeatable: bool,
+    ) -> Option<Attempt> {
+        let again = match self.credentials.observe(applied, answer) {
+            Verdict::Replay => Some(Attempt::default()),
+            // Where nothing newer is to be had, the deployment's own answer says more.
+            Verdict::Renew => self.credentials.renew(applied, answer).await.ok(),
+            _ => None,
+        };
+        again.filter(|_| repeatable)
     }
 
     /// The headers a request to this deployment needs now, for people with an HTTP client of their
