@@ -38,6 +38,7 @@ async fn a_refused_token_is_renewed_and_the_request_sent_once_more_whole() {
     tokens.revoke_all();
     assert_eq!(call().await, 200);
     assert_eq!((tokens.requests(), model.seen().len()), (2, 3));
+    // A token that replaced a refused one and is refused at once: its rights are what is missing.
     assert!(
         model
             .seen()
@@ -45,9 +46,8 @@ async fn a_refused_token_is_renewed_and_the_request_sent_once_more_whole() {
             .all(|seen| &seen.body[..] == b"{\"inputs\": 1}")
     );
     model.next(Reply::status(401));
-    model.next(Reply::status(401));
     assert_eq!(call().await, 401);
-    assert_eq!(model.seen().len(), 5, "one replay, never two");
+    assert_eq!(model.seen().len(), 4, "no third token is tried");
 }
 
 #[tokio::test]
