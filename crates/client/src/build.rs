@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gatepass_core::{
-    Basic, Bearer, BuildContext, Custom, Deployment, Endpoint, ExtraHeaders, IntoSource, NoAuth,
-    SharedMethod, SharedSource, TransportSettings, header,
+    Basic, Bearer, BuildContext, Clock, Custom, Deployment, Endpoint, ExtraHeaders, IntoSource,
+    NoAuth, SharedMethod, SharedSource, TransportSettings, header,
 };
 use gatepass_transport::Connector;
 
@@ -112,7 +112,10 @@ impl OAuthCall {
             );
             let settings: Settings = settings.into_iter().collect();
             let cache = gatepass_oauth::TokenCache::shared();
-            let factory = gatepass_oauth::OAuthFactory::new(cache, parts.connector.clone());
+            let mut factory = gatepass_oauth::OAuthFactory::new(cache, parts.connector.clone());
+            if let Some(clock) = parts.clock {
+                factory = factory.with_clock(Arc::clone(clock));
+            }
             factory
                 .build(&settings, &parts.context)
                 .map_err(|problems| {
@@ -135,6 +138,7 @@ struct Parts<'a> {
     context: BuildContext<'a>,
     connector: &'a Connector,
     scope: Option<&'a str>,
+    clock: Option<&'a Arc<dyn Clock>>,
 }
 
 type MakeMethod = Box<dyn FnOnce(&Parts<'_>) -> Result<SharedMethod, String> + Send>;
@@ -150,6 +154,7 @@ pub struct Builder {
     headers: Vec<(String, SharedSource)>,
     transport: TransportSettings,
     connector: Connector,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -171,6 +176,7 @@ impl Builder {
             headers: Vec::new(),
             transport: TransportSettings::default(),
             connector: Connector::default(),
+            clock: None,
         }
     }
 
@@ -220,11 +226,36 @@ impl Builder {
         self
     }
 
+    /// Another clock, for tests: with `gatepass-testkit` a token expires without anybody sleeping.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     /// The deployment, ready to be called. No I/O.
     ///
     /// # Errors
     /// When URL, credential or headers are not usable as they are; all problems are named.
     pub fn build(self) -> Result<Caller, Error> {
+        let (connector, clock) = (self.connector.clone(), self.clock.clone());
+        let caller = Caller::new(self.deployment()?, connector)?;
+        Ok(match clock {
+            Some(clock) => caller.with_clock(clock),
+            None => caller,
+        })
+    }
+
+    /// The deployment alone, for an HTTP client of another kind. No I/O.
+    ///
+    /// ```
+    /// let churn = gatepass_client::bearer("s3cr3t").url("https://models.example.com/").deployment()?;
+    /// assert_eq!(churn.origin().to_string(), "https://models.example.com");
+    /// # Ok::<(), gatepass_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub fn deployment(self) -> Result<Arc<Deployment>, Error> {
         let label = |name: Option<String>| name.unwrap_or_else(|| "unnamed".to_owned());
         let endpoint = Endpoint::parse(
             self.url.as_deref(),
@@ -262,11 +293,12 @@ impl Builder {
             context,
             connector: &self.connector,
             scope: self.scope.as_deref(),
+            clock: self.clock.as_ref(),
         };
         methods.push((self.make)(&parts).map_err(wrong)?);
         let deployment = Deployment::new(&name, endpoint, methods)
             .map_err(|error| Error::of_auth(error, &name))?
             .with_transport(self.transport);
-        Caller::new(Arc::new(deployment), self.connector)
+        Ok(Arc::new(deployment))
     }
 }

@@ -96,6 +96,16 @@ impl Caller {
         }))
     }
 
+    /// The same by another clock, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner {
+            deployment: Arc::clone(&self.0.deployment),
+            connections: self.0.connections.clone(),
+            clock,
+        }))
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatepass_core::{
-    BuildContext, KeyKind, KeySpec, MethodFactory, SettingProblem, Settings, SharedMethod, Value,
-    endpoint_url,
+    BuildContext, Clock, KeyKind, KeySpec, MethodFactory, SettingProblem, Settings, SharedMethod,
+    Value, endpoint_url,
 };
 use gatepass_transport::Connector;
 
@@ -27,6 +27,7 @@ pub struct OAuthFactory {
     cache: TokenCache,
     connector: Connector,
     store: Option<Arc<dyn TokenStore>>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl OAuthFactory {
@@ -37,7 +38,16 @@ impl OAuthFactory {
             cache,
             connector,
             store: None,
+            clock: None,
         }
+    }
+
+    /// The same by another clock, for tests, and with a cache of its own.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self.cache = TokenCache::new();
+        self
     }
 
     /// The same, keeping tokens outside this process as well.
@@ -158,6 +168,9 @@ impl MethodFactory for OAuthFactory {
         if let Some(Value::Seconds(seconds)) = settings.value("default_lifetime") {
             builder =
                 builder.default_lifetime(Duration::try_from_secs_f64(*seconds).unwrap_or_default());
+        }
+        if let Some(clock) = &self.clock {
+            builder = builder.clock(Arc::clone(clock));
         }
         if let Some(store) = &self.store {
             builder = builder.store(Arc::clone(store));

@@ -9,10 +9,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use gatepass_core::{Clock, Now, SystemClock};
 use http::Request;
 use http::header::AUTHORIZATION;
-use tokio::time::Instant;
 
+use crate::clock::TestClock;
 use crate::reply::Reply;
 use crate::server::Server;
 
@@ -36,7 +37,8 @@ struct Inner {
     delay: Duration,
     script: VecDeque<Reply>,
     forever: Option<Reply>,
-    tokens: HashMap<String, Instant>,
+    tokens: HashMap<String, Now>,
+    clock: Arc<dyn Clock>,
     bodies: Vec<String>,
 }
 
@@ -53,6 +55,7 @@ impl TokenServer {
             script: VecDeque::new(),
             forever: None,
             tokens: HashMap::new(),
+            clock: Arc::new(SystemClock),
             bodies: Vec::new(),
         };
         let state = Arc::new(State {
@@ -74,6 +77,13 @@ impl TokenServer {
     #[must_use]
     pub fn expires_in(self, lifetime: Duration) -> Self {
         self.state.lock().lifetime = lifetime;
+        self
+    }
+
+    /// The same by this clock: give it to what is tested as well, and a token expires at a word.
+    #[must_use]
+    pub fn clock(self, clock: &TestClock) -> Self {
+        self.state.lock().clock = clock.shared();
         self
     }
 
@@ -129,11 +139,9 @@ impl TokenServer {
     /// Whether this token was handed out here and has not expired.
     #[must_use]
     pub fn accepts(&self, token: &str) -> bool {
-        self.state
-            .lock()
-            .tokens
-            .get(token)
-            .is_some_and(|until| Instant::now() < *until)
+        let inner = self.state.lock();
+        let until = inner.tokens.get(token);
+        until.is_some_and(|until| !inner.clock.now().reached(*until))
     }
 
     /// Makes every token that was handed out so far invalid at once, without waiting.
@@ -162,7 +170,7 @@ impl State {
             return refusal(401, "invalid_client");
         }
         let token = format!("tok-{:032x}", fastrand::u128(..));
-        let until = Instant::now() + inner.lifetime;
+        let until = inner.clock.now().after(inner.lifetime);
         inner.tokens.insert(token.clone(), until);
         let mut reply = serde_json::json!({
             "access_token": token,

@@ -2,12 +2,9 @@
 //! `cargo run -p gatepass-http --example own_client`: the servers are embedded.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use gatepass_core::{Deployment, Endpoint};
 use gatepass_http::RequestSigner;
-use gatepass_oauth::OAuth;
 use gatepass_testkit::{Access, Model, TokenServer};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -18,11 +15,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let tokens = TokenServer::start().await?;
     let model = Model::start(Access::Token(tokens.clone())).await?;
 
-    let method = OAuth::builder(tokens.url().parse()?, "client", "secret")
-        .build_with_reqwest(Default::default());
-    let endpoint = Endpoint::parse(Some(&model.url("/v1")), None, false)
-        .map_err(|problems| format!("{problems:?}"))?;
-    let signer = RequestSigner::new(Arc::new(Deployment::new("churn", endpoint, vec![method])?));
+    let churn = gatepass_client::oauth(&tokens.url())
+        .client("client", "secret")
+        .url(&model.url("/v1"))
+        .deployment()?;
+    let signer = RequestSigner::new(churn);
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
 
     for call in 1..=2 {

@@ -2,11 +2,8 @@
 //! `cargo run -p gatepass-reqwest-middleware --example with_retries`: the servers are embedded.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use gatepass_core::{Deployment, Endpoint};
-use gatepass_oauth::OAuth;
 use gatepass_testkit::{Access, Model, Reply, TokenServer};
 use http::Extensions;
 use reqwest::{Request, Response};
@@ -41,11 +38,10 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
     let tokens = TokenServer::start().await?;
     let model = Model::start(Access::Token(tokens.clone())).await?;
 
-    let method = OAuth::builder(tokens.url().parse()?, "client", "secret")
-        .build_with_reqwest(Default::default());
-    let endpoint = Endpoint::parse(Some(&model.url("/v1")), None, false)
-        .map_err(|problems| format!("{problems:?}"))?;
-    let churn = Arc::new(Deployment::new("churn", endpoint, vec![method])?);
+    let churn = gatepass_client::oauth(&tokens.url())
+        .client("client", "secret")
+        .url(&model.url("/v1"))
+        .deployment()?;
     let client = gatepass_reqwest_middleware::client(churn, reqwest::Client::builder(), |stack| {
         stack.with(RetryOnce)
     })?;

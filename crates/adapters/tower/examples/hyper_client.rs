@@ -5,8 +5,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gatepass_core::{Deployment, Endpoint};
-use gatepass_oauth::{OAuth, Scope};
 use gatepass_testkit::{Access, Model, TokenServer};
 use gatepass_tower::AuthLayer;
 use http_body_util::{BodyExt, Full};
@@ -19,12 +17,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let tokens = TokenServer::start().await?;
     let model = Model::start(Access::Token(tokens.clone())).await?;
 
-    let method = OAuth::builder(tokens.url().parse()?, "client", "secret")
-        .scope(Scope::of(Some("ml")))
-        .build_with_reqwest(Default::default());
-    let endpoint = Endpoint::parse(None, Some(&model.url("/v1")), false)
-        .map_err(|problems| format!("{problems:?}"))?;
-    let churn = Arc::new(Deployment::new("churn", endpoint, vec![method])?);
+    let churn = gatepass_client::oauth(&tokens.url())
+        .client("client", "secret")
+        .scope("ml")
+        .base_url(&model.url("/v1"))
+        .deployment()?;
     let mut service = ServiceBuilder::new()
         .layer(AuthLayer::new(Arc::clone(&churn)))
         .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
