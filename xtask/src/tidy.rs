@@ -1,4 +1,5 @@
-//! Rules of the house that no lint knows: layering, file sizes, documents whose links lead somewhere.
+//! Rules of the house that no lint knows: layering, file sizes, documents whose links lead somewhere,
+//! an example for whatever is public.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ const MAX_LINES: usize = 600;
 pub(crate) fn run() -> Result<(), String> {
     let mut problems = Vec::new();
     layering(&mut problems)?;
+    examples(&mut problems)?;
     for file in tracked_files()? {
         let Ok(text) = fs::read_to_string(&file) else {
             continue;
@@ -56,7 +58,7 @@ pub(crate) fn run() -> Result<(), String> {
         }
     }
     if problems.is_empty() {
-        println!("tidy: layering, file sizes and links are as they should be");
+        println!("tidy: layering, file sizes, links and examples are as they should be");
         return Ok(());
     }
     Err(problems.join("\n"))
@@ -122,5 +124,87 @@ fn links(name: &str, file: &Path, text: &str, problems: &mut Vec<String>) {
         if relative && !directory.join(path).exists() {
             problems.push(format!("{name} links to {path}, which is not there"));
         }
+    }
+}
+
+/// Whatever a library hands on by name has an example in its documentation.
+fn examples(problems: &mut Vec<String>) -> Result<(), String> {
+    let libraries: Vec<PathBuf> = tracked_files()?
+        .into_iter()
+        .filter(|file| {
+            file.ends_with("src/lib.rs") && file.starts_with(shell::root().join("crates"))
+        })
+        .collect();
+    for library in libraries {
+        let source = library.parent().unwrap_or(Path::new(""));
+        let text = fs::read_to_string(&library).map_err(|cause| cause.to_string())?;
+        let names = handed_on(&text);
+        for file in tracked_files()?
+            .iter()
+            .filter(|file| file.starts_with(source))
+        {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            for name in without_example(&text, &names) {
+                let file = file.strip_prefix(shell::root()).unwrap_or(file).display();
+                problems.push(format!("{file}: {name} is public and has no example"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names in `pub use module::{..};` and `pub use module::Name;` lines of this crate's own.
+fn handed_on(text: &str) -> Vec<String> {
+    let uses = text.split("pub use ").skip(1);
+    let own = uses.filter(|rest| !rest.starts_with("gatepass"));
+    let items = own.filter_map(|rest| rest.split(';').next()?.split("::").nth(1));
+    items
+        .flat_map(|items| items.trim_matches(['{', '}', '\n']).split(','))
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+fn without_example<'a>(text: &str, names: &'a [String]) -> Vec<&'a str> {
+    let mut documented = false;
+    let mut missing = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("///") {
+            documented |= line.contains("```");
+            continue;
+        }
+        let defines = |name: &&String| {
+            ["struct", "enum", "trait", "fn", "const", "type"]
+                .iter()
+                .any(|kind| {
+                    let rest = line.strip_prefix(&format!("pub {kind} {name}"));
+                    rest.is_some_and(|rest| {
+                        !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+                    })
+                })
+        };
+        if let Some(name) = names.iter().find(defines)
+            && !documented
+        {
+            missing.push(name.as_str());
+        }
+        // Attributes stand between documentation and definition.
+        if !line.starts_with("#[") && !line.starts_with("    ") && !line.starts_with(")]") {
+            documented = false;
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_without_an_example_is_found() {
+        let names =
+            handed_on("pub use a::{One, Two};\npub use b::three;\npub use gatepass_x::Four;");
+        assert_eq!(names, ["One", "Two", "three"]);
+        let text = "/// ```\n#[derive(\n    Debug,\n)]\npub struct One;\n/// Bare.\npub enum Two {}\npub fn three() {}";
+        assert_eq!(without_example(text, &names), ["Two", "three"]);
     }
 }

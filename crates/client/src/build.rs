@@ -75,6 +75,11 @@ pub fn oauth(token_url: &str) -> OAuthCall {
 }
 
 /// An OAuth deployment that still wants to know its client.
+///
+/// ```
+/// let builder = gatepass_client::oauth("https://auth.example.com/token").client_auth("post").client("id", "s3cr3t");
+/// assert!(builder.url("https://models.example.com/").build().is_ok());
+/// ```
 #[cfg(feature = "oauth")]
 #[derive(Debug)]
 pub struct OAuthCall {
@@ -144,6 +149,16 @@ struct Parts<'a> {
 type MakeMethod = Box<dyn FnOnce(&Parts<'_>) -> Result<SharedMethod, String> + Send>;
 
 /// A deployment being described.
+///
+/// ```
+/// let gpt = gatepass_client::custom("api-key", "abcd1234")
+///     .name("gpt")
+///     .base_url("https://example.openai.azure.com/openai/v1")
+///     .header("x-tenant", "research")
+///     .build()?;
+/// assert_eq!(gpt.name(), "gpt");
+/// # Ok::<(), gatepass_client::Error>(())
+/// ```
 #[must_use]
 pub struct Builder {
     make: MakeMethod,

@@ -8,6 +8,12 @@ use gatepass_core::AuthError;
 use gatepass_transport::Trouble;
 
 /// Whose fault it is, for programs; the message is for people.
+///
+/// ```
+/// use gatepass_client::ErrorKind;
+/// let error = gatepass_client::bearer("abc").url("not a URL").build().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Definition);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -14,6 +14,17 @@ use crate::response::Response;
 use crate::send;
 
 /// A call being put together; what is wrong with it is said by [`RequestBuilder::send`].
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// # let model = gatepass_testkit::Model::start(gatepass_testkit::Access::Open).await.unwrap();
+/// let churn = gatepass_client::bearer("abc").base_url(&model.url("/v1")).build()?;
+/// let request = churn.post("/predict").query("debug", "1").header("x-trace", "7").json(&[1, 2, 3]);
+/// request.timeout(std::time::Duration::from_secs(5)).send().await?;
+/// assert_eq!(model.seen()[0].target, "/v1/predict?debug=1");
+/// # Ok::<(), gatepass_client::Error>(()) }).unwrap();
+/// ```
 #[must_use]
 #[derive(Debug)]
 pub struct RequestBuilder {

@@ -15,6 +15,17 @@ use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
 
 /// The answer of a deployment.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// # let model = gatepass_testkit::Model::start(gatepass_testkit::Access::Open).await.unwrap();
+/// let churn = gatepass_client::bearer("abc").url(&model.url("/v1")).build()?;
+/// let response = churn.get("").send().await?.error_for_status()?;
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// assert!(response.text().await?.contains("prediction"));
+/// # Ok::<(), gatepass_client::Error>(()) }).unwrap();
+/// ```
 pub struct Response {
     inner: reqwest::Response,
     caller: Caller,

@@ -18,6 +18,14 @@ use crate::{json_form, toml_form};
 const MAX_NAME: usize = 64;
 
 /// Deployments by name.
+///
+/// ```
+/// use gatepass_config::Config;
+/// let json = r#"{"name": "open", "url": "https://models.example.com/", "authentication": "none"}"#;
+/// let config = Config::from_json(json, "open.json".as_ref(), &gatepass_core::Registry::builtin())?;
+/// assert_eq!(config.deployments().count(), 1);
+/// # Ok::<(), gatepass_config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     deployments: BTreeMap<String, Arc<Deployment>>,
@@ -91,6 +99,11 @@ impl Config {
 }
 
 /// A name that no deployment has.
+///
+/// ```
+/// let error = gatepass_config::Config::default().deployment("churn").unwrap_err();
+/// assert!(error.to_string().contains("no deployment is named \"churn\""));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownDeployment {
     name: String,

@@ -15,6 +15,12 @@ use crate::tree::{Node, Table, Tree};
 use crate::write::{Block, Written};
 
 /// Where an import puts secrets.
+///
+/// ```
+/// use gatepass_config::SecretPlace;
+/// let places = [SecretPlace::Env, SecretPlace::Directory("/run/secrets".into())];
+/// # drop(places);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SecretPlace {
@@ -25,6 +31,17 @@ pub enum SecretPlace {
 }
 
 /// A secret that was taken out of the JSON, and where the TOML looks for it.
+///
+/// ```
+/// use gatepass_config::{SecretPlace, import};
+/// let json = r#"{"name": "a", "url": "https://example.com/", "authentication": "bearer", "password": "s3cr3t"}"#;
+/// let registry = gatepass_core::Registry::builtin();
+/// let imported = import(json, "a.json".as_ref(), &registry, &SecretPlace::Env)?;
+///
+/// let moved = &imported.secrets[0];
+/// assert_eq!((moved.key.as_str(), moved.place.as_str()), ("token", "GATEPASS_A_TOKEN"));
+/// # Ok::<(), gatepass_config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MovedSecret {
@@ -39,6 +56,17 @@ pub struct MovedSecret {
 }
 
 /// An import: the TOML, and what has to be done before it works.
+///
+/// ```
+/// use gatepass_config::{SecretPlace, import};
+/// let json = r#"{"name": "a", "url": "https://example.com/", "authentication": "bearer", "password": "s3cr3t"}"#;
+/// let registry = gatepass_core::Registry::builtin();
+/// let imported = import(json, "a.json".as_ref(), &registry, &SecretPlace::Env)?;
+///
+/// assert!(!imported.toml.contains("s3cr3t"));
+/// assert!(imported.warnings.is_empty());
+/// # Ok::<(), gatepass_config::ConfigError>(())
+/// ```
 #[non_exhaustive]
 pub struct Imported {
     /// The definitions; no secret among them.

@@ -3,6 +3,11 @@
 use gatepass_core::{KeyKind, KeySpec};
 
 /// The keys of a deployment that do not belong to its method.
+///
+/// ```
+/// let names: Vec<_> = gatepass_config::SHARED_KEYS.iter().map(|key| key.name()).collect();
+/// assert!(names.contains(&"base_url"));
+/// ```
 pub const SHARED_KEYS: &[KeySpec] = &[
     KeySpec::new("url", KeyKind::Text, "the URL for calls without a path"),
     KeySpec::new(
@@ -63,6 +68,10 @@ pub const SHARED_KEYS: &[KeySpec] = &[
 ];
 
 /// Keys that hold tables of their own, with what they mean.
+///
+/// ```
+/// assert!(gatepass_config::TABLE_KEYS.iter().any(|(name, _)| *name == "headers"));
+/// ```
 pub const TABLE_KEYS: &[(&str, &str)] = &[
     (
         "headers",
@@ -84,6 +93,10 @@ pub(crate) fn is_table_key(key: &str) -> bool {
 }
 
 /// The keys of a `check` table.
+///
+/// ```
+/// assert_eq!(gatepass_config::CHECK_KEYS[0].name(), "method");
+/// ```
 pub const CHECK_KEYS: &[KeySpec] = &[
     KeySpec::new("method", KeyKind::Text, "the method of the check").default_is("GET"),
     KeySpec::new(

@@ -10,6 +10,12 @@ use crate::problem::{ConfigError, Problem};
 /// The files to read: the given ones (a directory stands for its `.toml` and `.json` files), else
 /// `$GATEPASS_CONFIG`, else `gatepass/config.toml` in the user's config directory.
 ///
+/// ```
+/// let files = gatepass_config::locate(&["gatepass.toml".into()])?;
+/// assert_eq!(files, [std::path::Path::new("gatepass.toml")]);
+/// # Ok::<(), gatepass_config::ConfigError>(())
+/// ```
+///
 /// # Errors
 /// When there is nothing to read, with the places that were looked at.
 pub fn locate(given: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {

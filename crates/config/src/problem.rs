@@ -4,6 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// One thing that is wrong.
+///
+/// ```
+/// use gatepass_config::Config;
+/// let text = "[deployments.x]\nurl = \"https://x.example.com\"\nauthentication = \"basik\"";
+/// let error = Config::from_toml(text, "x.toml".as_ref(), &gatepass_core::Registry::builtin()).unwrap_err();
+///
+/// let problem = &error.problems()[0];
+/// assert_eq!((problem.line(), problem.key()), (Some(3), Some("authentication")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     file: Option<PathBuf>,
@@ -101,6 +110,14 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong with a configuration, at once; a line for each problem.
+///
+/// ```
+/// use gatepass_config::Config;
+/// let text = "[deployments.x]\nurl = \"https://x.example.com\"\nauthentication = \"basik\"";
+/// let error = Config::from_toml(text, "x.toml".as_ref(), &gatepass_core::Registry::builtin()).unwrap_err();
+///
+/// assert!(error.to_string().contains("did you mean \"basic\"?"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<Problem>);
 

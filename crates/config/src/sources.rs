@@ -24,6 +24,11 @@ const MAX_BYTES: u64 = 64 * 1024;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An environment variable.
+///
+/// ```
+/// let source = gatepass_config::EnvSource::shared("CHURN_KEY");
+/// assert!(source.literal().is_none(), "read when it is first needed");
+/// ```
 #[derive(Debug)]
 pub struct EnvSource(String);
 
@@ -62,6 +67,11 @@ impl SecretSource for EnvSource {
 }
 
 /// A file that holds the secret and nothing else; one trailing line break is trimmed.
+///
+/// ```
+/// let source = gatepass_config::FileSource::shared("/run/secrets/churn");
+/// assert!(source.literal().is_none(), "read when it is first needed");
+/// ```
 #[derive(Debug)]
 pub struct FileSource(PathBuf);
 
@@ -115,6 +125,11 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
 }
 
 /// A command that prints the secret: argv without a shell, 30 s, one trailing line break trimmed.
+///
+/// ```
+/// let source = gatepass_config::CommandSource::shared(vec!["op".into(), "read".into()], "/etc/gatepass");
+/// assert!(source.literal().is_none(), "read when it is first needed");
+/// ```
 pub struct CommandSource {
     argv: Vec<String>,
     directory: PathBuf,

@@ -75,6 +75,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The machine's clocks.
+///
+/// ```
+/// use gatepass_core::{Clock, SystemClock};
+/// assert!(SystemClock.now().wall().as_secs() > 1_700_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -210,6 +210,19 @@ fn rank(verdict: Verdict) -> u8 {
 }
 
 /// What was prepared for one attempt at sending.
+///
+/// ```
+/// use gatepass_core::{Attempt, Bearer, BodyView, Deployment, Endpoint, SystemClock};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let endpoint = Endpoint::parse(Some("https://models.example.com/v1"), None, false).unwrap();
+/// let churn = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+/// let mut request = http::Request::get("https://models.example.com/v1").body(()).unwrap();
+///
+/// let first = Attempt::default();
+/// churn.authorize_with(&mut request, BodyView::Empty, &SystemClock, first).await?;
+/// # Ok::<(), gatepass_core::AuthError>(()) }).unwrap();
+/// ```
 #[derive(Debug, Default)]
 pub struct Attempt(Vec<(usize, Ready)>);
 
@@ -223,6 +236,21 @@ impl Attempt {
 }
 
 /// What each method put on a request. One method, the usual case, needs no allocation.
+///
+/// ```
+/// use gatepass_core::{Bearer, BodyView, Deployment, Endpoint, ResponseView, SystemClock};
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let endpoint = Endpoint::parse(Some("https://models.example.com/v1"), None, false).unwrap();
+/// let churn = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+/// let mut request = http::Request::get("https://models.example.com/v1").body(()).unwrap();
+///
+/// let applied = churn.authorize(&mut request, BodyView::Empty, &SystemClock).await?;
+/// let headers = http::HeaderMap::new();
+/// let accepted = ResponseView::head(http::StatusCode::OK, &headers);
+/// assert!(churn.reconsider(&applied, &accepted, true).await.is_none());
+/// # Ok::<(), gatepass_core::AuthError>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct AppliedAll {
     first: Applied,

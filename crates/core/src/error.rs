@@ -6,6 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What kind of trouble it is, for programs; the message is for people.
+///
+/// ```
+/// use gatepass_core::{AuthError, ErrorKind};
+/// let error = AuthError::new(ErrorKind::SecretMissing, "$PW is not set: export it");
+/// assert_eq!(error.kind(), ErrorKind::SecretMissing);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -17,6 +17,28 @@ use crate::method::{
 use crate::request::RequestView;
 
 /// Where the headers of a credential come from; [`HeaderMethod`] makes a method of it.
+///
+/// ```
+/// use gatepass_core::{AuthError, AuthMethod, HeaderMethod, HeaderSource, Owned, header};
+/// use http::{HeaderName, HeaderValue};
+///
+/// #[derive(Debug)]
+/// struct Vault;
+///
+/// #[async_trait::async_trait]
+/// impl HeaderSource for Vault {
+///     async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, AuthError> {
+///         let value = header::sensitive(b"from the vault".to_vec()).unwrap();
+///         Ok(vec![(HeaderName::from_static("x-key"), value)])
+///     }
+///     fn may_change(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// let method = HeaderMethod::new(Owned::headers(vec![HeaderName::from_static("x-key")]), Vault);
+/// assert!(method.owned().has_header("x-key"));
+/// ```
 #[async_trait]
 pub trait HeaderSource: fmt::Debug + Send + Sync + 'static {
     /// Makes the headers from the secrets as they are now.
@@ -33,6 +55,35 @@ pub trait HeaderSource: fmt::Debug + Send + Sync + 'static {
 ///
 /// The headers are made once, on first use; a request only clones them. On a 401 the secrets are
 /// read again where they may have changed, and the call is replayed only if they did.
+///
+/// See [`HeaderSource`] for a whole one.
+///
+/// ```
+/// # use gatepass_core::{AuthError, AuthMethod, HeaderMethod, HeaderSource, Owned, header};
+/// # use http::{HeaderName, HeaderValue};
+/// #
+/// # #[derive(Debug)]
+/// # struct Vault;
+/// #
+/// # #[async_trait::async_trait]
+/// # impl HeaderSource for Vault {
+/// #     async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, AuthError> {
+/// #         let value = header::sensitive(b"from the vault".to_vec()).unwrap();
+/// #         Ok(vec![(HeaderName::from_static("x-key"), value)])
+/// #     }
+/// #     fn may_change(&self) -> bool {
+/// #         true
+/// #     }
+/// # }
+/// #
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let method = HeaderMethod::new(Owned::headers(vec![HeaderName::from_static("x-key")]), Vault);
+/// let endpoint = gatepass_core::Endpoint::parse(Some("https://h.test/"), None, false).unwrap();
+/// let vault = gatepass_core::Deployment::new("v", endpoint, vec![std::sync::Arc::new(method)])?;
+/// assert_eq!(vault.headers(&gatepass_core::SystemClock).await?["x-key"], "from the vault");
+/// # Ok::<(), AuthError>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct HeaderMethod<S> {
     source: S,
@@ -116,6 +167,17 @@ impl<S: HeaderSource> AuthMethod for HeaderMethod<S> {
 /// Puts the headers of the lease on the request: from `ready` if given, else from the cell while
 /// its lease is live. Shared by every method whose credential is a header.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use gatepass_core::{BodyView, Clock, Lease, LeaseCell, Outbound, SystemClock, header, put_headers};
+/// let cell = LeaseCell::new();
+/// let value = header::sensitive(b"abc".to_vec()).unwrap();
+/// cell.replace(Arc::new(Lease::headers(vec![(header::name("x-key").unwrap(), value)])));
+/// let mut request = http::Request::get("https://h.test/").body(()).unwrap();
+/// request.lend(BodyView::Empty, |view| put_headers(&cell, view, None, SystemClock.now())).unwrap();
+/// assert_eq!(request.headers()["x-key"], "abc");
+/// ```
+///
 /// # Errors
 /// [`NotApplied::NotReady`] when nothing usable is held.
 pub fn put_headers(
@@ -148,6 +210,13 @@ pub fn put_headers(
 }
 
 /// The common verdict: a 401 refuses exactly the lease that was sent.
+///
+/// ```
+/// use gatepass_core::{Applied, LeaseCell, Stamp, Verdict, observe_unauthorized};
+/// let sent = Applied::from(Stamp::next());
+/// let verdict = observe_unauthorized(&LeaseCell::new(), &sent, http::StatusCode::UNAUTHORIZED, true);
+/// assert_eq!(verdict, Verdict::Renew);
+/// ```
 #[must_use]
 pub fn observe_unauthorized(
     cell: &LeaseCell,
@@ -175,6 +244,35 @@ fn same_headers(left: &Lease, right: &Lease) -> bool {
 /// How to sign a request with key material; [`SigningMethod`] makes a method of it.
 ///
 /// `examples/hmac_signing.rs` of this crate is a whole method built on it.
+///
+/// ```
+/// use gatepass_core::{AuthError, AuthMethod, BodyNeed, Now, RequestView, Signer, SigningMethod, Stage};
+/// use http::{HeaderName, HeaderValue};
+///
+/// /// Writes the path under its own name: a real one would sign it.
+/// #[derive(Debug)]
+/// struct Path;
+///
+/// #[async_trait::async_trait]
+/// impl Signer for Path {
+///     type Key = ();
+///     fn needs(&self) -> BodyNeed {
+///         BodyNeed::Nothing
+///     }
+///     async fn key(&self) -> Result<(), AuthError> {
+///         Ok(())
+///     }
+///     fn sign(&self, (): &(), request: &mut RequestView<'_>, _: Now) -> Result<(), AuthError> {
+///         if let Ok(path) = HeaderValue::from_str(request.path()) {
+///             request.set_header(HeaderName::from_static("x-path"), path);
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let method = SigningMethod::new(vec![HeaderName::from_static("x-path")], Path);
+/// assert_eq!(method.stage(), Stage::Sign);
+/// ```
 #[async_trait]
 pub trait Signer: fmt::Debug + Send + Sync + 'static {
     /// The key material to sign with.
@@ -202,6 +300,43 @@ pub trait Signer: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A method that signs each request, last of all methods.
+///
+/// See [`Signer`] for a whole one.
+///
+/// ```
+/// # use gatepass_core::{AuthError, AuthMethod, BodyNeed, Now, RequestView, Signer, SigningMethod, Stage};
+/// # use http::{HeaderName, HeaderValue};
+/// #
+/// # #[derive(Debug)]
+/// # struct Path;
+/// #
+/// # #[async_trait::async_trait]
+/// # impl Signer for Path {
+/// #     type Key = ();
+/// #     fn needs(&self) -> BodyNeed {
+/// #         BodyNeed::Nothing
+/// #     }
+/// #     async fn key(&self) -> Result<(), AuthError> {
+/// #         Ok(())
+/// #     }
+/// #     fn sign(&self, (): &(), request: &mut RequestView<'_>, _: Now) -> Result<(), AuthError> {
+/// #         if let Ok(path) = HeaderValue::from_str(request.path()) {
+/// #             request.set_header(HeaderName::from_static("x-path"), path);
+/// #         }
+/// #         Ok(())
+/// #     }
+/// # }
+/// #
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let method = SigningMethod::new(vec![HeaderName::from_static("x-path")], Path);
+/// let endpoint = gatepass_core::Endpoint::parse(Some("https://h.test/"), None, false).unwrap();
+/// let signed = gatepass_core::Deployment::new("s", endpoint, vec![std::sync::Arc::new(method)])?;
+/// let mut request = http::Request::get("https://h.test/v1").body(()).unwrap();
+/// signed.authorize(&mut request, gatepass_core::BodyView::Empty, &gatepass_core::SystemClock).await?;
+/// assert_eq!(request.headers()["x-path"], "/v1");
+/// # Ok::<(), AuthError>(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct SigningMethod<S> {
     signer: S,

@@ -41,6 +41,13 @@ impl fmt::Display for Stamp {
 }
 
 /// What a lease puts on requests.
+///
+/// ```
+/// use gatepass_core::{Lease, Material};
+/// let key = Lease::key(std::sync::Arc::new([0_u8; 32]));
+/// assert!(matches!(key.material(), Material::Key(_)));
+/// assert_eq!(format!("{:?}", key.material()), "Key([redacted])");
+/// ```
 #[derive(Clone)]
 pub enum Material {
     /// Headers, ready to be cloned into a request.

@@ -24,6 +24,13 @@ use crate::request::RequestView;
 /// No hook has a default body, because a wrapper that forgets to forward one would be a silent bug.
 /// Most methods do not implement this by hand: see [`HeaderMethod`](crate::HeaderMethod) and
 /// [`SigningMethod`](crate::SigningMethod).
+///
+/// ```
+/// use gatepass_core::{AuthMethod, Bearer, BodyNeed, Stage};
+/// let method = Bearer::method("abc");
+/// assert!(method.owned().has_header("authorization"));
+/// assert_eq!((method.needs(), method.stage()), (BodyNeed::Nothing, Stage::Header));
+/// ```
 #[async_trait]
 pub trait AuthMethod: fmt::Debug + Send + Sync + 'static {
     /// The headers and query keys it writes: stripped from what callers send, dropped across origins.
@@ -60,9 +67,19 @@ pub trait AuthMethod: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A shared method.
+///
+/// ```
+/// let methods: Vec<gatepass_core::SharedMethod> = vec![gatepass_core::Bearer::method("abc")];
+/// # drop(methods);
+/// ```
 pub type SharedMethod = Arc<dyn AuthMethod>;
 
 /// The headers and query keys a method writes.
+///
+/// ```
+/// let owned = gatepass_core::Owned::headers(vec!["api-key".parse().unwrap()]);
+/// assert!(owned.has_header("Api_Key"), "many servers take one for the other");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Owned {
@@ -130,6 +147,11 @@ impl Owned {
 }
 
 /// What a method must know of the body.
+///
+/// ```
+/// use gatepass_core::BodyNeed;
+/// assert!(BodyNeed::Nothing < BodyNeed::Sha256 && BodyNeed::Sha256 < BodyNeed::Bytes);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum BodyNeed {
@@ -142,6 +164,11 @@ pub enum BodyNeed {
 }
 
 /// When a method runs: headers first, then query keys, and a signer last.
+///
+/// ```
+/// use gatepass_core::Stage;
+/// assert!(Stage::Header < Stage::Query && Stage::Query < Stage::Sign);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
@@ -154,6 +181,12 @@ pub enum Stage {
 }
 
 /// Why [`AuthMethod::prepare`] is called.
+///
+/// ```
+/// use gatepass_core::{Stamp, Why};
+/// let stamp = Stamp::next();
+/// assert_ne!(Why::Rejected(stamp), Why::NotReady);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
@@ -164,6 +197,12 @@ pub enum Why {
 }
 
 /// A lease in the hands of a caller that waited for it; serves that caller even if already old.
+///
+/// ```
+/// use gatepass_core::{Lease, Ready};
+/// let lease = std::sync::Arc::new(Lease::headers(vec![]));
+/// assert_eq!(Ready::new(lease.clone()).lease().stamp(), lease.stamp());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ready(Arc<Lease>);
 
@@ -182,6 +221,13 @@ impl Ready {
 }
 
 /// What was put on a request.
+///
+/// ```
+/// use gatepass_core::{Applied, Stamp};
+/// let stamp = Stamp::next();
+/// assert_eq!(Applied::from(stamp).stamp, Some(stamp));
+/// assert_eq!(Applied::NOTHING.stamp, None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
@@ -201,6 +247,12 @@ impl Applied {
 }
 
 /// Why a request carries no credential.
+///
+/// ```
+/// use gatepass_core::{AuthError, ErrorKind, NotApplied};
+/// let failed = NotApplied::Failed(AuthError::new(ErrorKind::Body, "the body streams: send bytes"));
+/// assert!(!matches!(failed, NotApplied::NotReady));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NotApplied {
@@ -211,6 +263,12 @@ pub enum NotApplied {
 }
 
 /// A response as a method sees it.
+///
+/// ```
+/// let headers = http::HeaderMap::new();
+/// let view = gatepass_core::ResponseView::head(http::StatusCode::UNAUTHORIZED, &headers);
+/// assert!(view.body.is_none());
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResponseView<'a> {
@@ -235,6 +293,14 @@ impl<'a> ResponseView<'a> {
 }
 
 /// What a response says about the credential.
+///
+/// ```
+/// use gatepass_core::{Applied, Bearer, ResponseView, Verdict};
+/// let headers = http::HeaderMap::new();
+/// let refused = ResponseView::head(http::StatusCode::UNAUTHORIZED, &headers);
+/// // A literal token cannot be renewed: the answer is the caller's.
+/// assert_eq!(Bearer::method("abc").observe(&Applied::NOTHING, &refused), Verdict::Refused);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {

@@ -94,6 +94,11 @@ pub fn endpoint_url(text: &str, allow_insecure_http: bool) -> Result<Url, String
 }
 
 /// Whether the URL names this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+///
+/// ```
+/// assert!(gatepass_core::is_loopback(&"http://127.0.0.1:8080/".parse().unwrap()));
+/// assert!(!gatepass_core::is_loopback(&"http://127.0.0.1.evil.test/".parse().unwrap()));
+/// ```
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -7,6 +7,11 @@ use std::mem;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, uri::PathAndQuery};
 
 /// What is known of a request's body.
+///
+/// ```
+/// use gatepass_core::BodyView;
+/// assert_eq!(format!("{:?}", BodyView::Bytes(b"prompt")), "Bytes(6 bytes)");
+/// ```
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum BodyView<'a> {
@@ -52,6 +57,14 @@ pub struct RequestView<'a> {
 }
 
 /// Where a request goes, as borrowed from the request at hand.
+///
+/// ```
+/// use gatepass_core::{BodyView, Destination, RequestView};
+/// let to = Destination { scheme: "https", host: "h.test", port: None, path: "/v1", query: "" };
+/// let (method, mut headers) = (http::Method::GET, http::HeaderMap::new());
+/// let view = RequestView::new(&method, to, &mut headers, BodyView::Empty);
+/// assert_eq!(view.port(), Some(443));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Destination<'a> {
     /// `https` or `http`.
@@ -221,6 +234,13 @@ pub(crate) fn default_port(scheme: &str) -> Option<u16> {
 ///
 /// No request type can be borrowed field by field, so an adapter takes the header map out, lends it
 /// together with borrows of the rest, and puts it back.
+///
+/// ```
+/// use gatepass_core::{BodyView, Outbound};
+/// let mut request = http::Request::get("https://h.test/v1").body(()).unwrap();
+/// request.lend(BodyView::Empty, |view| view.set_query_pair("key", "abc"));
+/// assert_eq!(request.uri(), "https://h.test/v1?key=abc");
+/// ```
 pub trait Outbound {
     /// Lends the request to `call`, and takes over what it changed.
     fn lend<R>(&mut self, body: BodyView<'_>, call: impl FnOnce(&mut RequestView<'_>) -> R) -> R;

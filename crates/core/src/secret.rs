@@ -55,6 +55,26 @@ impl Eq for Secret {}
 /// Where a secret comes from; asked on the first use of its deployment, not at load.
 ///
 /// Implementations may do I/O; `gatepass-config` has the environment, files and commands.
+///
+/// ```
+/// use gatepass_core::{Secret, SecretError, SecretSource};
+///
+/// #[derive(Debug)]
+/// struct Vault;
+///
+/// #[async_trait::async_trait]
+/// impl SecretSource for Vault {
+///     async fn load(&self) -> Result<Secret, SecretError> {
+///         Ok(Secret::new("from the vault"))
+///     }
+///     fn literal(&self) -> Option<&Secret> {
+///         None
+///     }
+///     fn may_change(&self) -> bool {
+///         true
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait SecretSource: fmt::Debug + Send + Sync + 'static {
     /// Fetches the secret as it is now.
@@ -71,9 +91,19 @@ pub trait SecretSource: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A shared source of a secret.
+///
+/// ```
+/// let source: gatepass_core::SharedSource = gatepass_core::Literal::shared("abc");
+/// assert!(!source.may_change());
+/// ```
 pub type SharedSource = Arc<dyn SecretSource>;
 
 /// A secret that was not there, or could not be read: where, why, and what to do.
+///
+/// ```
+/// let error = gatepass_core::SecretError::new("file /run/key cannot be read (not found): check path and rights");
+/// assert!(error.to_string().ends_with("check path and rights"));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SecretError {

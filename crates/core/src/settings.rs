@@ -12,6 +12,13 @@ use crate::secret::SharedSource;
 use crate::transport::TransportSettings;
 
 /// Makes methods of one tag from definitions.
+///
+/// ```
+/// let registry = gatepass_core::Registry::builtin();
+/// let basic = registry.factory("basic").unwrap();
+/// let names: Vec<_> = basic.keys().iter().map(|key| key.name()).collect();
+/// assert_eq!(names, ["username", "password"]);
+/// ```
 pub trait MethodFactory: fmt::Debug + Send + Sync + 'static {
     /// The value of `authentication` that selects it.
     fn tag(&self) -> &'static str;
@@ -34,6 +41,12 @@ pub trait MethodFactory: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What kind of value a key takes.
+///
+/// ```
+/// use gatepass_core::{KeyKind, KeySpec};
+/// assert!(KeySpec::new("token", KeyKind::Secret, "the token").is_secret());
+/// assert!(!KeySpec::new("user", KeyKind::Secret, "the user").public().is_secret());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyKind {
@@ -193,6 +206,12 @@ impl KeySpec {
 }
 
 /// A value, checked to be of its key's kind.
+///
+/// ```
+/// use gatepass_core::{Settings, Value};
+/// let settings: Settings = [("keep", Value::Boolean(true))].into_iter().collect();
+/// assert_eq!(settings.boolean("keep"), Some(true));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Value {
@@ -290,6 +309,11 @@ impl Settings {
 
 /// What is wrong with one key of a definition; the message continues a sentence that begins with
 /// the key, and never quotes the value.
+///
+/// ```
+/// let problem = gatepass_core::SettingProblem::new("header", "names a header of the connection");
+/// assert_eq!(problem.key, "header");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SettingProblem {
@@ -326,6 +350,12 @@ impl SettingProblem {
 }
 
 /// What else a factory may know of the deployment.
+///
+/// ```
+/// use gatepass_core::{BuildContext, TransportSettings};
+/// let transport = TransportSettings::default();
+/// assert_eq!(BuildContext::new("churn", None, &transport).deployment, "churn");
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BuildContext<'a> {

@@ -13,6 +13,24 @@ use zeroize::Zeroizing;
 use crate::credential::ClientCredentials;
 
 /// A token request in the making: form pairs, and perhaps an `Authorization` header.
+///
+/// ```
+/// use gatepass_oauth::{ClientAuth, ClientCredentials, TokenRequest};
+///
+/// /// A client that names itself and proves nothing.
+/// #[derive(Debug)]
+/// struct Nothing;
+///
+/// impl ClientAuth for Nothing {
+///     fn name(&self) -> &'static str {
+///         "nothing"
+///     }
+///     fn prove(&self, credential: &ClientCredentials, request: &mut TokenRequest) -> Result<(), &'static str> {
+///         request.pair("client_id", credential.client_id.expose());
+///         Ok(())
+///     }
+/// }
+/// ```
 #[derive(Default)]
 pub struct TokenRequest {
     pub(crate) form: Zeroizing<String>,
@@ -49,6 +67,11 @@ impl fmt::Debug for TokenRequest {
 }
 
 /// One way to prove ourselves to the token endpoint.
+///
+/// ```
+/// use gatepass_oauth::{Basic, ClientAuth, Post};
+/// assert_eq!((Basic.name(), Post.name()), ("basic", "post"));
+/// ```
 pub trait ClientAuth: fmt::Debug + Send + Sync + 'static {
     /// Its name in definitions; part of what tells credentials apart.
     fn name(&self) -> &'static str;
@@ -81,6 +104,24 @@ pub fn client_auth(name: &str) -> Option<Arc<dyn ClientAuth>> {
 }
 
 /// `basic`: id and secret form-encoded, then HTTP Basic (RFC 6749 s2.3.1). The default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use gatepass_core::Secret;
+/// use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// let credential = ClientCredentials {
+///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+///     client_auth: Arc::new(Basic),
+///     client_id: Secret::new("id"),
+///     client_secret: Secret::new("s3cr3t"),
+///     scope: Scope::None,
+///     assume_bearer: false,
+///     default_lifetime: std::time::Duration::from_secs(300),
+/// };
+/// let request = gatepass_oauth::encode(&credential)?;
+/// assert_eq!(request.headers()["authorization"], "Basic aWQ6czNjcjN0");
+/// # Ok::<(), &'static str>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Basic;
 
@@ -107,6 +148,24 @@ impl ClientAuth for Basic {
 }
 
 /// `basic_raw`: id and secret as they are, then HTTP Basic. Against the RFC, but some servers want it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use gatepass_core::Secret;
+/// use gatepass_oauth::{BasicRaw, ClientCredentials, Scope};
+/// let credential = ClientCredentials {
+///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+///     client_auth: Arc::new(BasicRaw),
+///     client_id: Secret::new("id"),
+///     client_secret: Secret::new("s3cr3t"),
+///     scope: Scope::None,
+///     assume_bearer: false,
+///     default_lifetime: std::time::Duration::from_secs(300),
+/// };
+/// let request = gatepass_oauth::encode(&credential)?;
+/// assert_eq!(request.headers()["authorization"], "Basic aWQ6czNjcjN0");
+/// # Ok::<(), &'static str>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BasicRaw;
 
@@ -140,6 +199,24 @@ fn basic_header(id: &str, secret: &str) -> Result<HeaderValue, &'static str> {
 }
 
 /// `post`: id and secret in the request body (RFC 6749 s2.3.1).
+///
+/// ```
+/// use std::sync::Arc;
+/// use gatepass_core::Secret;
+/// use gatepass_oauth::{Post, ClientCredentials, Scope};
+/// let credential = ClientCredentials {
+///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+///     client_auth: Arc::new(Post),
+///     client_id: Secret::new("id"),
+///     client_secret: Secret::new("s3cr3t"),
+///     scope: Scope::None,
+///     assume_bearer: false,
+///     default_lifetime: std::time::Duration::from_secs(300),
+/// };
+/// let request = gatepass_oauth::encode(&credential)?;
+/// assert!(request.body().ends_with(b"client_id=id&client_secret=s3cr3t"));
+/// # Ok::<(), &'static str>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Post;
 

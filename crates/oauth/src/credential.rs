@@ -11,12 +11,21 @@ use url::Url;
 use crate::client_auth::ClientAuth;
 
 /// The scope that is asked for when none is set.
+///
+/// ```
+/// assert_eq!(gatepass_oauth::Scope::Default.sent(), Some(gatepass_oauth::DEFAULT_SCOPE));
+/// ```
 pub const DEFAULT_SCOPE: &str = "all-apis";
 
 /// The lifetime of a token whose reply does not state one.
 pub(crate) const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Which scope is asked for (RFC 6749 s3.3).
+///
+/// ```
+/// use gatepass_oauth::Scope;
+/// assert_eq!(Scope::Custom("ml".into()).sent(), Some("ml"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Not set: [`DEFAULT_SCOPE`] is sent, and errors say so.
@@ -58,6 +67,23 @@ impl Scope {
 }
 
 /// A client's credentials with everything that shapes its token requests.
+///
+/// ```
+/// use std::sync::Arc;
+/// use gatepass_core::Secret;
+/// use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// let credential = ClientCredentials {
+///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+///     client_auth: Arc::new(Basic),
+///     client_id: Secret::new("id"),
+///     client_secret: Secret::new("s3cr3t"),
+///     scope: Scope::None,
+///     assume_bearer: false,
+///     default_lifetime: std::time::Duration::from_secs(300),
+/// };
+///
+/// assert!(!format!("{credential:?}").contains("s3cr3t"));
+/// ```
 #[derive(Clone)]
 pub struct ClientCredentials {
     /// Where tokens are handed out (RFC 6749 s3.2).

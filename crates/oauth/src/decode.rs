@@ -23,6 +23,33 @@ use crate::transport::TokenReply;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// A token that was handed out.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use gatepass_core::Secret;
+/// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// # let credential = ClientCredentials {
+/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+/// #     client_auth: Arc::new(Basic),
+/// #     client_id: Secret::new("id"),
+/// #     client_secret: Secret::new("s3cr3t"),
+/// #     scope: Scope::None,
+/// #     assume_bearer: false,
+/// #     default_lifetime: std::time::Duration::from_secs(300),
+/// # };
+///
+/// use gatepass_core::{Clock, SystemClock};
+/// use gatepass_oauth::{TokenReply, decode};
+/// let reply = TokenReply {
+///     status: http::StatusCode::OK,
+///     headers: http::HeaderMap::new(),
+///     body: br#"{"access_token": "abc", "token_type": "bearer", "expires_in": "3600"}"#.to_vec().into(),
+/// };
+/// let granted = decode(&credential, &reply, SystemClock.now())?;
+/// assert_eq!(granted.header, "Bearer abc");
+/// assert_eq!((granted.lifetime.as_secs(), granted.scope), (3600, None));
+/// # Ok::<(), gatepass_oauth::TokenError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Granted {
@@ -43,6 +70,33 @@ pub struct Granted {
 /// Tolerated: `expires_in` as an integer, a float or a text; `expires_on`; any 2xx; an odd or absent
 /// content type; a byte order mark; a form body where declared. Refused: an `error` even in a 200,
 /// an absent or other token type than bearer, a token that no header can carry.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use gatepass_core::Secret;
+/// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// # let credential = ClientCredentials {
+/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+/// #     client_auth: Arc::new(Basic),
+/// #     client_id: Secret::new("id"),
+/// #     client_secret: Secret::new("s3cr3t"),
+/// #     scope: Scope::None,
+/// #     assume_bearer: false,
+/// #     default_lifetime: std::time::Duration::from_secs(300),
+/// # };
+///
+/// use gatepass_core::{Clock, SystemClock};
+/// use gatepass_oauth::{TokenReply, decode};
+/// let reply = TokenReply {
+///     status: http::StatusCode::OK,
+///     headers: http::HeaderMap::new(),
+///     body: br#"{"access_token": "abc", "token_type": "bearer", "expires_in": "3600"}"#.to_vec().into(),
+/// };
+/// let granted = decode(&credential, &reply, SystemClock.now())?;
+/// assert_eq!(granted.header, "Bearer abc");
+/// assert!(granted.lifetime_stated);
+/// # Ok::<(), gatepass_oauth::TokenError>(())
+/// ```
 ///
 /// # Errors
 /// What the token endpoint did instead, with what to do; nothing of the body but a plain error code.

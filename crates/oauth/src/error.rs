@@ -6,6 +6,32 @@ use std::time::Duration;
 use gatepass_core::{AuthError, ErrorKind};
 
 /// What went wrong at the token endpoint.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use gatepass_core::Secret;
+/// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// # let credential = ClientCredentials {
+/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+/// #     client_auth: Arc::new(Basic),
+/// #     client_id: Secret::new("id"),
+/// #     client_secret: Secret::new("s3cr3t"),
+/// #     scope: Scope::None,
+/// #     assume_bearer: false,
+/// #     default_lifetime: std::time::Duration::from_secs(300),
+/// # };
+///
+/// # use gatepass_core::{Clock, SystemClock};
+/// # use gatepass_oauth::{TokenReply, decode};
+/// let page = TokenReply {
+///     status: http::StatusCode::OK,
+///     headers: http::HeaderMap::new(),
+///     body: b"<html>maintenance</html>".to_vec().into(),
+/// };
+/// let error = decode(&credential, &page, SystemClock.now()).unwrap_err();
+///
+/// assert_eq!(error.kind(), gatepass_oauth::TokenErrorKind::Unreadable);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenErrorKind {
@@ -39,6 +65,33 @@ impl TokenErrorKind {
 }
 
 /// A token exchange that gave no token: cause, and what to do.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use gatepass_core::Secret;
+/// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
+/// # let credential = ClientCredentials {
+/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
+/// #     client_auth: Arc::new(Basic),
+/// #     client_id: Secret::new("id"),
+/// #     client_secret: Secret::new("s3cr3t"),
+/// #     scope: Scope::None,
+/// #     assume_bearer: false,
+/// #     default_lifetime: std::time::Duration::from_secs(300),
+/// # };
+///
+/// # use gatepass_core::{Clock, SystemClock};
+/// # use gatepass_oauth::{TokenReply, decode};
+/// let page = TokenReply {
+///     status: http::StatusCode::OK,
+///     headers: http::HeaderMap::new(),
+///     body: b"<html>maintenance</html>".to_vec().into(),
+/// };
+/// let error = decode(&credential, &page, SystemClock.now()).unwrap_err();
+///
+/// assert!(error.is_transient());
+/// assert!(error.to_string().contains("an HTML page: check token_url"));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct TokenError {

@@ -8,6 +8,13 @@ use gatepass_core::Now;
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The two deadlines of a lease.
+///
+/// ```
+/// use std::time::Duration;
+/// let start = gatepass_core::Now::new(Duration::ZERO, Duration::ZERO);
+/// let due = gatepass_oauth::deadlines(start, Duration::from_secs(60), 0.0);
+/// assert_eq!((due.soft, due.hard), (start.after(Duration::from_secs(45)), start.after(Duration::from_secs(54))));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// From here on it should be renewed.

@@ -27,6 +27,14 @@ use crate::transport::TokenTransport;
 /// A handle to the access token of one client.
 ///
 /// Handles with the same credential share one token through the [`TokenCache`].
+///
+/// ```
+/// use gatepass_oauth::OAuth;
+/// let method = OAuth::builder("https://auth.example.com/oauth/token".parse()?, "id", "s3cr3t")
+///     .build_with_reqwest(Default::default());
+/// assert!(method.owned().has_header("authorization"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct OAuth {
     settings: OAuthBuilder,
@@ -42,6 +50,15 @@ pub struct OAuth {
 }
 
 /// Everything that can be said about how tokens are obtained.
+///
+/// ```
+/// use gatepass_oauth::{OAuth, Scope};
+/// let method = OAuth::builder("https://auth.example.com/oauth/token".parse()?, "id", "s3cr3t")
+///     .scope(Scope::of(Some("ml")))
+///     .build_with_reqwest(Default::default());
+/// assert!(method.owned().has_header("authorization"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct OAuthBuilder {
     token_url: Url,

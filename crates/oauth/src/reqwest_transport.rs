@@ -13,6 +13,12 @@ use zeroize::Zeroizing;
 use crate::transport::{TokenReply, TokenTransport, TransportFailure};
 
 /// Sends token requests by a deployment's transport settings.
+///
+/// ```
+/// use gatepass_core::TransportSettings;
+/// let transport = gatepass_oauth::ReqwestTransport::new(TransportSettings::default(), Default::default());
+/// # drop(transport);
+/// ```
 #[derive(Debug)]
 pub struct ReqwestTransport {
     settings: TransportSettings,

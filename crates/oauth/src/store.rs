@@ -13,6 +13,15 @@ use crate::credential::Key;
 
 /// Which credential a stored token belongs to: SHA-256 over everything that tells it apart, its
 /// secret among that.
+///
+/// See [`TokenStore`].
+///
+/// ```
+/// fn file_name(key: &gatepass_oauth::StoreKey) -> String {
+///     format!("{key}.json")
+/// }
+/// # let _ = file_name;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoreKey(Key);
 
@@ -71,6 +80,26 @@ impl StoredToken {
 
 /// Keeps tokens outside this process. It never fails: a store that cannot be used is as good as an
 /// empty one, and the token endpoint is asked.
+///
+/// ```
+/// use gatepass_oauth::{StoreKey, StoredToken, TokenStore};
+///
+/// /// Keeps nothing.
+/// #[derive(Debug)]
+/// struct Forgetful;
+///
+/// #[async_trait::async_trait]
+/// impl TokenStore for Forgetful {
+///     async fn load(&self, key: &StoreKey) -> Option<StoredToken> {
+///         assert_eq!(key.to_string().len(), 64);
+///         None
+///     }
+///     async fn lock(&self, _: &StoreKey) -> Box<dyn std::any::Any + Send> {
+///         Box::new(())
+///     }
+///     async fn save(&self, _: &StoreKey, _: &StoredToken) {}
+/// }
+/// ```
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// What is kept for this key.

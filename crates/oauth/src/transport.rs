@@ -11,6 +11,22 @@ use zeroize::Zeroizing;
 pub(crate) const MAX_REPLY: usize = 64 * 1024;
 
 /// Sends token requests. Implement it for another HTTP client, or for tests without sockets.
+///
+/// ```
+/// use bytes::Bytes;
+/// use gatepass_oauth::{TokenReply, TokenTransport, TransportFailure};
+///
+/// /// A token endpoint that is never there.
+/// #[derive(Debug)]
+/// struct Down;
+///
+/// #[async_trait::async_trait]
+/// impl TokenTransport for Down {
+///     async fn send(&self, _: http::Request<Bytes>, _: usize) -> Result<TokenReply, TransportFailure> {
+///         Err(TransportFailure::Connect("it refuses connections: check host and port".into()))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait TokenTransport: fmt::Debug + Send + Sync + 'static {
     /// Sends one request, once, on a fresh connection, following no redirect, and reads at most
@@ -26,6 +42,15 @@ pub trait TokenTransport: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A whole reply; its body is wiped on drop.
+///
+/// ```
+/// let reply = gatepass_oauth::TokenReply {
+///     status: http::StatusCode::OK,
+///     headers: http::HeaderMap::new(),
+///     body: b"{}".to_vec().into(),
+/// };
+/// assert!(!format!("{reply:?}").contains("body"));
+/// ```
 pub struct TokenReply {
     /// The status.
     pub status: StatusCode,
@@ -44,6 +69,11 @@ impl fmt::Debug for TokenReply {
 }
 
 /// Why there is no whole reply. The texts hold no URL and no content.
+///
+/// ```
+/// use gatepass_oauth::TransportFailure;
+/// assert_ne!(TransportFailure::Timeout, TransportFailure::TooLong);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportFailure {

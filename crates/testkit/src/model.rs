@@ -13,6 +13,15 @@ use crate::server::Server;
 use crate::token_server::TokenServer;
 
 /// What a model wants before it answers.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// use gatepass_testkit::{Access, Model};
+/// let model = Model::start(Access::Header("api-key".into(), "abcd1234".into())).await?;
+/// # drop(model);
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Access {
@@ -25,6 +34,17 @@ pub enum Access {
 }
 
 /// A request as it arrived.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// use gatepass_testkit::{Access, Model};
+/// let model = Model::start(Access::Open).await?;
+/// // ... calls ...
+/// let bodies: Vec<_> = model.seen().into_iter().map(|seen| seen.body).collect();
+/// assert!(bodies.is_empty());
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Seen {
@@ -40,6 +60,16 @@ pub struct Seen {
 
 /// A model that answers `{"prediction":..}` to whoever may call it, and 401 to everybody else;
 /// clones are the same server.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// use gatepass_testkit::{Access, Model, Reply};
+/// let model = Model::start(Access::Open).await?;
+/// model.next(Reply::status(429).header("retry-after", "1"));
+/// assert!(model.url("/v1").ends_with("/v1"));
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     state: Arc<Mutex<State>>,

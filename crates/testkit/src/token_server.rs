@@ -18,6 +18,17 @@ use crate::reply::Reply;
 use crate::server::Server;
 
 /// A token endpoint that hands out tokens to one client; clones are the same server.
+///
+/// ```
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// use std::time::Duration;
+/// use gatepass_testkit::{Reply, TokenServer};
+/// let tokens = TokenServer::start().await?.client("id", "s3cr3t").expires_in(Duration::from_secs(5));
+/// tokens.next(Reply::status(503));
+/// assert_eq!(tokens.requests(), 0);
+/// # Ok::<(), std::io::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct TokenServer {
     state: Arc<State>,

@@ -82,6 +82,11 @@ impl Payload for Full<Bytes> {
 }
 
 /// Any other body: it is sent once, and no method that must see it will sign it.
+///
+/// ```
+/// use gatepass_http::{Once, Payload};
+/// assert!(Once("streams".to_owned()).known().is_none());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Once<B>(pub B);
 

@@ -14,6 +14,15 @@ use crate::payload::Payload;
 /// Adds a deployment's credential to requests; cheap to clone.
 ///
 /// The warm path neither waits nor takes a lock. See the crate for what it cannot guard.
+///
+/// ```
+/// use gatepass_core::{Bearer, Deployment, Endpoint};
+/// let endpoint = Endpoint::parse(Some("https://models.example.com/v1"), None, false).unwrap();
+/// let churn = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+/// let signer = gatepass_http::RequestSigner::new(churn.into());
+/// assert_eq!(signer.deployment().name(), "churn");
+/// # Ok::<(), gatepass_core::AuthError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestSigner {
     deployment: Arc<Deployment>,
@@ -21,6 +30,22 @@ pub struct RequestSigner {
 }
 
 /// What was put on a request: hand it back with the answer.
+///
+/// ```
+/// # use gatepass_core::{Bearer, Deployment, Endpoint};
+/// # use gatepass_http::RequestSigner;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// # let endpoint = Endpoint::parse(Some("https://models.example.com/v1"), None, false).unwrap();
+/// # let churn = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+/// # let signer = RequestSigner::new(churn.into());
+/// # let mut request = http::Request::get("https://models.example.com/v1").body(()).unwrap();
+/// let signed = signer.sign(&mut request).await?;
+/// let answer = http::Response::builder().status(401).body(()).unwrap();
+/// let again = signer.reconsider(&signed, answer.status(), answer.headers(), true).await;
+/// assert!(again.is_none(), "a literal token cannot be renewed");
+/// # Ok::<(), gatepass_core::AuthError>(()) }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Signed(AppliedAll);
 

@@ -94,6 +94,11 @@ fn check_no_controls(text: &str) -> Result<(), &'static str> {
 }
 
 /// Makes [`Basic`] from a definition.
+///
+/// ```
+/// use gatepass_core::{MethodFactory, BasicFactory};
+/// assert_eq!(BasicFactory.tag(), "basic");
+/// ```
 #[derive(Debug)]
 pub struct BasicFactory;
 

@@ -79,6 +79,11 @@ fn check_token(token: &str) -> Result<(), &'static str> {
 }
 
 /// Makes [`Bearer`] from a definition.
+///
+/// ```
+/// use gatepass_core::{MethodFactory, BearerFactory};
+/// assert_eq!(BearerFactory.tag(), "bearer");
+/// ```
 #[derive(Debug)]
 pub struct BearerFactory;
 

@@ -68,6 +68,11 @@ pub(super) fn header_value(key: &str, text: &str) -> Result<HeaderValue, AuthErr
 }
 
 /// Makes [`Custom`] from a definition.
+///
+/// ```
+/// use gatepass_core::{MethodFactory, CustomFactory};
+/// assert_eq!(CustomFactory.tag(), "custom");
+/// ```
 #[derive(Debug)]
 pub struct CustomFactory;
 

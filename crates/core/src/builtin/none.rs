@@ -56,6 +56,11 @@ impl AuthMethod for NoAuth {
 }
 
 /// Makes [`NoAuth`] from a definition.
+///
+/// ```
+/// use gatepass_core::{MethodFactory, NoneFactory};
+/// assert_eq!(NoneFactory.tag(), "none");
+/// ```
 #[derive(Debug)]
 pub struct NoneFactory;
 
