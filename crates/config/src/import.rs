@@ -154,10 +154,10 @@ impl Importer<'_> {
         for (key, value) in self.keys(&name, "", table, &rest, &mut taken) {
             block.set(&key, value);
         }
-        if let Some((_, node)) = find(table, "check") {
-            if let Some(value) = written_table(node) {
-                block.set("check", value);
-            }
+        if let Some((_, node)) = find(table, "check")
+            && let Some(value) = written_table(node)
+        {
+            block.set("check", value);
         }
         if let Some(headers) = find(table, "headers").and_then(|(_, node)| node.table()) {
             for (header, node) in headers {
@@ -224,7 +224,7 @@ impl Importer<'_> {
                 continue;
             };
             taken.push(key.clone());
-            if !(is_blank(node) && !spec.is_required()) {
+            if !is_blank(node) || spec.is_required() {
                 let value = self.value(name, prefix, spec, node);
                 keys.push((spec.name().to_owned(), value));
             }

@@ -1,5 +1,6 @@
 //! How your own code is tested: a token that expires without anybody sleeping, and a token endpoint
 //! that is down for a while. `cargo run -p gatepass --example testing`
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::time::Duration;

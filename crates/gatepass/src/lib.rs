@@ -43,3 +43,12 @@ pub use gatepass_oauth as oauth2;
 #[cfg(all(doctest, feature = "client", feature = "config", feature = "oauth"))]
 #[doc = include_str!("../../../README.md")]
 mod readme {}
+
+/// The same for the documents that hold Rust.
+#[cfg(all(doctest, feature = "client", feature = "config", feature = "oauth"))]
+mod documents {
+    #[doc = include_str!("../../../docs/methods.md")]
+    mod methods {}
+    #[doc = include_str!("../../../docs/migrating.md")]
+    mod migrating {}
+}

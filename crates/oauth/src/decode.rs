@@ -131,7 +131,7 @@ pub fn decode(
         Some(kind) if kind.trim().eq_ignore_ascii_case("bearer") => {}
         Some(_) => {
             return Err(unusable(
-                "the token is no bearer token, and nothing else is supported",
+                "the token is no bearer token, and nothing else is supported: have bearer tokens handed out to this client",
             ));
         }
         None if credential.assume_bearer => {}

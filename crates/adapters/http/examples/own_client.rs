@@ -1,5 +1,6 @@
 //! An HTTP client of your own, its requests signed one by one, with one replay after a refusal.
 //! `cargo run -p gatepass-http --example own_client`: the servers are embedded.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 

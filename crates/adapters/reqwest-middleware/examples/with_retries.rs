@@ -1,5 +1,6 @@
 //! A reqwest-middleware stack with a retry around the credential.
 //! `cargo run -p gatepass-reqwest-middleware --example with_retries`: the servers are embedded.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 

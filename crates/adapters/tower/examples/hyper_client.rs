@@ -1,5 +1,6 @@
 //! hyper-util's client in a tower stack, with an OAuth token added and renewed by the layer.
 //! `cargo run -p gatepass-tower --example hyper_client`: the servers are embedded.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod command;
 mod contracts;
 mod demo;
 mod interop;
+mod recipes;
 mod servers;
 mod token_cache;
 mod writing;
