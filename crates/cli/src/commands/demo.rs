@@ -304,6 +304,6 @@ fn print(out: &mut impl Write, rows: &[Row], ok: bool) -> io::Result<()> {
     };
     writeln!(
         out,
-        "\n{verdict} The endpoints ran in this process and verified each credential."
+        "\n{verdict}\nThe endpoints ran in this process and verified each credential."
     )
 }
