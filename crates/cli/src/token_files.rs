@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gatepass_config::environment;
 use gatepass_core::{Clock, SystemClock};
-use gatepass_oauth::{StoreKey, StoredToken, TokenStore};
+use gatepass_oauth::{CredentialKey, StoredToken, TokenStore};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ impl TokenFiles {
         Ok(Self(directory))
     }
 
-    fn path(&self, key: &StoreKey) -> PathBuf {
+    fn path(&self, key: &CredentialKey) -> PathBuf {
         self.0.join(format!("{key}.json"))
     }
 
@@ -68,7 +68,7 @@ impl TokenFiles {
 
 #[async_trait]
 impl TokenStore for TokenFiles {
-    async fn load(&self, key: &StoreKey) -> Option<StoredToken> {
+    async fn load(&self, key: &CredentialKey) -> Option<StoredToken> {
         let kept = Self::read(&self.path(key))?;
         let time = |seconds| Duration::try_from_secs_f64(seconds).ok();
         let text = kept.token.as_str();
@@ -78,7 +78,7 @@ impl TokenStore for TokenFiles {
         Some(token)
     }
 
-    async fn lock(&self, key: &StoreKey) -> Box<dyn Any + Send> {
+    async fn lock(&self, key: &CredentialKey) -> Box<dyn Any + Send> {
         let path = self.0.join(format!("{key}.lock"));
         let Ok(file) = File::options()
             .create(true)
@@ -98,7 +98,7 @@ impl TokenStore for TokenFiles {
         Box::new(file)
     }
 
-    async fn save(&self, key: &StoreKey, token: &StoredToken) {
+    async fn save(&self, key: &CredentialKey, token: &StoredToken) {
         self.sweep();
         let content = Content {
             token: Zeroizing::new(token.token.expose().to_owned()),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::sync::Cache;
 
-use crate::credential::Key;
-use crate::exchange::Exchange;
-use crate::slot::Slot;
+use crate::key::CredentialKey;
+use crate::observer::{Nobody, Observer};
+use crate::slot::{Slot, Work};
 
 /// Slots kept at most; one that a handle still holds stays reachable beyond that.
 const CAPACITY: u64 = 100_000;
@@ -27,15 +27,22 @@ const CAPACITY: u64 = 100_000;
 pub struct TokenCache(Arc<Inner>);
 
 struct Inner {
-    slots: Cache<Key, Arc<Slot>>,
+    slots: Cache<CredentialKey, Arc<Slot>>,
     /// Evicted slots that a handle still holds, so that one key never has two exchanges in flight.
-    reachable: Mutex<HashMap<Key, Weak<Slot>>>,
+    reachable: Mutex<HashMap<CredentialKey, Weak<Slot>>>,
+    observer: Arc<dyn Observer>,
 }
 
 impl TokenCache {
     /// An empty cache.
     #[must_use]
     pub fn new() -> Self {
+        Self::observed(Arc::new(Nobody))
+    }
+
+    /// An empty cache whose credentials tell this observer what happens to them.
+    #[must_use]
+    pub fn observed(observer: Arc<dyn Observer>) -> Self {
         let slots = Cache::builder()
             .max_capacity(CAPACITY)
             .expire_after(AsLongAsUseful)
@@ -43,6 +50,7 @@ impl TokenCache {
         Self(Arc::new(Inner {
             slots,
             reachable: Mutex::default(),
+            observer,
         }))
     }
 
@@ -61,7 +69,11 @@ impl TokenCache {
     }
 
     /// The slot of this credential, made if there is none.
-    pub(crate) fn slot(&self, key: Key, exchange: Exchange) -> Arc<Slot> {
+    pub(crate) fn slot(
+        &self,
+        key: CredentialKey,
+        work: impl FnOnce(Arc<dyn Observer>) -> Work,
+    ) -> Arc<Slot> {
         let mut reachable = self
             .0
             .reachable
@@ -75,7 +87,7 @@ impl TokenCache {
             .and_then(Weak::upgrade)
             .unwrap_or_else(|| {
                 Arc::new(Slot::new(
-                    exchange,
+                    work(Arc::clone(&self.0.observer)),
                     Home {
                         cache: Arc::downgrade(&self.0),
                         key,
@@ -109,7 +121,7 @@ impl fmt::Debug for TokenCache {
 #[derive(Clone)]
 pub(crate) struct Home {
     cache: Weak<Inner>,
-    key: Key,
+    key: CredentialKey,
 }
 
 impl Home {
@@ -129,14 +141,19 @@ impl fmt::Debug for Home {
 /// Both hooks are needed: the default of the second one keeps the old deadline.
 struct AsLongAsUseful;
 
-impl Expiry<Key, Arc<Slot>> for AsLongAsUseful {
-    fn expire_after_create(&self, _: &Key, slot: &Arc<Slot>, _: Instant) -> Option<Duration> {
+impl Expiry<CredentialKey, Arc<Slot>> for AsLongAsUseful {
+    fn expire_after_create(
+        &self,
+        _: &CredentialKey,
+        slot: &Arc<Slot>,
+        _: Instant,
+    ) -> Option<Duration> {
         Some(slot.keep_for())
     }
 
     fn expire_after_update(
         &self,
-        _: &Key,
+        _: &CredentialKey,
         slot: &Arc<Slot>,
         _: Instant,
         _: Option<Duration>,

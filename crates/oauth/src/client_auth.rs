@@ -109,15 +109,10 @@ pub fn client_auth(name: &str) -> Option<Arc<dyn ClientAuth>> {
 /// use std::sync::Arc;
 /// use gatepass_core::Secret;
 /// use gatepass_oauth::{Basic, ClientCredentials, Scope};
-/// let credential = ClientCredentials {
-///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-///     client_auth: Arc::new(Basic),
-///     client_id: Secret::new("id"),
-///     client_secret: Secret::new("s3cr3t"),
-///     scope: Scope::None,
-///     assume_bearer: false,
-///     default_lifetime: std::time::Duration::from_secs(300),
-/// };
+/// let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// credential.client_auth = Arc::new(Basic);
+/// credential.scope = Scope::None;
 /// let request = gatepass_oauth::encode(&credential)?;
 /// assert_eq!(request.headers()["authorization"], "Basic aWQ6czNjcjN0");
 /// # Ok::<(), &'static str>(())
@@ -153,15 +148,10 @@ impl ClientAuth for Basic {
 /// use std::sync::Arc;
 /// use gatepass_core::Secret;
 /// use gatepass_oauth::{BasicRaw, ClientCredentials, Scope};
-/// let credential = ClientCredentials {
-///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-///     client_auth: Arc::new(BasicRaw),
-///     client_id: Secret::new("id"),
-///     client_secret: Secret::new("s3cr3t"),
-///     scope: Scope::None,
-///     assume_bearer: false,
-///     default_lifetime: std::time::Duration::from_secs(300),
-/// };
+/// let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// credential.client_auth = Arc::new(BasicRaw);
+/// credential.scope = Scope::None;
 /// let request = gatepass_oauth::encode(&credential)?;
 /// assert_eq!(request.headers()["authorization"], "Basic aWQ6czNjcjN0");
 /// # Ok::<(), &'static str>(())
@@ -204,15 +194,10 @@ fn basic_header(id: &str, secret: &str) -> Result<HeaderValue, &'static str> {
 /// use std::sync::Arc;
 /// use gatepass_core::Secret;
 /// use gatepass_oauth::{Post, ClientCredentials, Scope};
-/// let credential = ClientCredentials {
-///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-///     client_auth: Arc::new(Post),
-///     client_id: Secret::new("id"),
-///     client_secret: Secret::new("s3cr3t"),
-///     scope: Scope::None,
-///     assume_bearer: false,
-///     default_lifetime: std::time::Duration::from_secs(300),
-/// };
+/// let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// credential.client_auth = Arc::new(Post);
+/// credential.scope = Scope::None;
 /// let request = gatepass_oauth::encode(&credential)?;
 /// assert!(request.body().ends_with(b"client_id=id&client_secret=s3cr3t"));
 /// # Ok::<(), &'static str>(())

@@ -28,15 +28,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 /// # use std::sync::Arc;
 /// # use gatepass_core::Secret;
 /// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
-/// # let credential = ClientCredentials {
-/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-/// #     client_auth: Arc::new(Basic),
-/// #     client_id: Secret::new("id"),
-/// #     client_secret: Secret::new("s3cr3t"),
-/// #     scope: Scope::None,
-/// #     assume_bearer: false,
-/// #     default_lifetime: std::time::Duration::from_secs(300),
-/// # };
+/// # let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// # let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// # credential.client_auth = Arc::new(Basic);
+/// # credential.scope = Scope::None;
 ///
 /// use gatepass_core::{Clock, SystemClock};
 /// use gatepass_oauth::{TokenReply, decode};
@@ -75,15 +70,10 @@ pub struct Granted {
 /// # use std::sync::Arc;
 /// # use gatepass_core::Secret;
 /// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
-/// # let credential = ClientCredentials {
-/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-/// #     client_auth: Arc::new(Basic),
-/// #     client_id: Secret::new("id"),
-/// #     client_secret: Secret::new("s3cr3t"),
-/// #     scope: Scope::None,
-/// #     assume_bearer: false,
-/// #     default_lifetime: std::time::Duration::from_secs(300),
-/// # };
+/// # let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// # let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// # credential.client_auth = Arc::new(Basic);
+/// # credential.scope = Scope::None;
 ///
 /// use gatepass_core::{Clock, SystemClock};
 /// use gatepass_oauth::{TokenReply, decode};
@@ -155,7 +145,7 @@ pub fn decode(
     });
     Ok(Granted {
         header,
-        lifetime: lifetime.min(MAX_LIFETIME),
+        lifetime: lifetime.min(credential.max_lifetime),
         lifetime_stated: stated.is_some(),
         scope: fields
             .scope
@@ -376,24 +366,14 @@ fn jwt_expiry(token: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client_auth::Basic;
-    use crate::credential::DEFAULT_LIFETIME;
     use gatepass_core::Secret;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     const NOW: Now = Now::new(Duration::ZERO, Duration::from_secs(1_000));
 
     fn credential() -> ClientCredentials {
-        ClientCredentials {
-            token_url: "https://auth.test/token?key=canary".parse().unwrap(),
-            client_auth: Arc::new(Basic),
-            client_id: Secret::new("id"),
-            client_secret: Secret::new("canary"),
-            scope: Scope::Default,
-            assume_bearer: false,
-            default_lifetime: DEFAULT_LIFETIME,
-        }
+        let token_url = "https://auth.test/token?key=canary".parse().unwrap();
+        ClientCredentials::new(token_url, Secret::new("id"), Secret::new("canary"))
     }
 
     fn reply(status: u16, body: impl Into<Vec<u8>>) -> TokenReply {

@@ -1,6 +1,7 @@
 //! The token request: pure, so that it can be tested byte for byte.
 
 use bytes::Bytes;
+use gatepass_core::header;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Uri};
 use zeroize::Zeroizing;
@@ -14,18 +15,10 @@ use crate::credential::ClientCredentials;
 /// Says what is wrong with id or secret, never quoting them.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use gatepass_core::Secret;
-/// use gatepass_oauth::{Basic, ClientCredentials, Scope, encode};
-/// let request = encode(&ClientCredentials {
-///     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-///     client_auth: Arc::new(Basic),
-///     client_id: Secret::new("id"),
-///     client_secret: Secret::new("s"),
-///     scope: Scope::Default,
-///     assume_bearer: false,
-///     default_lifetime: std::time::Duration::from_secs(300),
-/// })?;
+/// use gatepass_oauth::{ClientCredentials, encode};
+/// let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// let request = encode(&ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s")))?;
 /// assert_eq!(request.body(), "grant_type=client_credentials&scope=all-apis");
 /// # Ok::<(), &'static str>(())
 /// ```
@@ -34,6 +27,9 @@ pub fn encode(credential: &ClientCredentials) -> Result<Request<Bytes>, &'static
     form.pair("grant_type", "client_credentials");
     if let Some(scope) = credential.scope.sent() {
         form.pair("scope", scope);
+    }
+    for (name, value) in &credential.params {
+        form.pair(name, value.expose());
     }
     credential.client_auth.prove(credential, &mut form)?;
     let body = Zeroizing::new(std::mem::take(&mut *form.form).into_bytes());
@@ -50,6 +46,10 @@ pub fn encode(credential: &ClientCredentials) -> Result<Request<Bytes>, &'static
         HeaderValue::from_static("application/x-www-form-urlencoded"),
     );
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in &credential.headers {
+        let value = header::sensitive(value.expose().as_bytes().to_vec())?;
+        headers.insert(name.clone(), value);
+    }
     if let Some(value) = form.authorization {
         headers.insert(AUTHORIZATION, value);
     }
@@ -60,22 +60,18 @@ pub fn encode(credential: &ClientCredentials) -> Result<Request<Bytes>, &'static
 mod tests {
     use super::*;
     use crate::client_auth::client_auth;
-    use crate::credential::{DEFAULT_LIFETIME, Scope};
+    use crate::credential::Scope;
     use gatepass_core::Secret;
 
     const ODD: &str = "a+b%c d&e=ü:";
 
     fn check(auth: &str, scope: Option<&str>, authorization: Option<&str>, body: &str) {
-        let request = encode(&ClientCredentials {
-            token_url: "https://auth.test/token?tenant=7".parse().unwrap(),
-            client_auth: client_auth(auth).unwrap(),
-            client_id: Secret::new("client"),
-            client_secret: Secret::new(ODD),
-            scope: Scope::of(scope),
-            assume_bearer: false,
-            default_lifetime: DEFAULT_LIFETIME,
-        })
-        .unwrap();
+        let token_url = "https://auth.test/token?tenant=7".parse().unwrap();
+        let mut credential =
+            ClientCredentials::new(token_url, Secret::new("client"), Secret::new(ODD));
+        credential.client_auth = client_auth(auth).unwrap();
+        credential.scope = Scope::of(scope);
+        let request = encode(&credential).unwrap();
         assert_eq!(request.body(), body);
         let sent = request.headers().get(AUTHORIZATION);
         assert_eq!(sent.map(|value| value.to_str().unwrap()), authorization);

@@ -11,15 +11,10 @@ use gatepass_core::{AuthError, ErrorKind};
 /// # use std::sync::Arc;
 /// # use gatepass_core::Secret;
 /// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
-/// # let credential = ClientCredentials {
-/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-/// #     client_auth: Arc::new(Basic),
-/// #     client_id: Secret::new("id"),
-/// #     client_secret: Secret::new("s3cr3t"),
-/// #     scope: Scope::None,
-/// #     assume_bearer: false,
-/// #     default_lifetime: std::time::Duration::from_secs(300),
-/// # };
+/// # let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// # let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// # credential.client_auth = Arc::new(Basic);
+/// # credential.scope = Scope::None;
 ///
 /// # use gatepass_core::{Clock, SystemClock};
 /// # use gatepass_oauth::{TokenReply, decode};
@@ -70,15 +65,10 @@ impl TokenErrorKind {
 /// # use std::sync::Arc;
 /// # use gatepass_core::Secret;
 /// # use gatepass_oauth::{Basic, ClientCredentials, Scope};
-/// # let credential = ClientCredentials {
-/// #     token_url: "https://auth.example.com/oauth/token".parse().unwrap(),
-/// #     client_auth: Arc::new(Basic),
-/// #     client_id: Secret::new("id"),
-/// #     client_secret: Secret::new("s3cr3t"),
-/// #     scope: Scope::None,
-/// #     assume_bearer: false,
-/// #     default_lifetime: std::time::Duration::from_secs(300),
-/// # };
+/// # let token_url = "https://auth.example.com/oauth/token".parse().unwrap();
+/// # let mut credential = ClientCredentials::new(token_url, Secret::new("id"), Secret::new("s3cr3t"));
+/// # credential.client_auth = Arc::new(Basic);
+/// # credential.scope = Scope::None;
 ///
 /// # use gatepass_core::{Clock, SystemClock};
 /// # use gatepass_oauth::{TokenReply, decode};
@@ -101,7 +91,9 @@ pub struct TokenError {
 }
 
 impl TokenError {
-    pub(crate) fn new(kind: TokenErrorKind, message: impl Into<String>) -> Self {
+    /// An error with its message: cause, `: `, fix; no body, no token, no query.
+    #[must_use]
+    pub fn new(kind: TokenErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -130,6 +122,10 @@ impl TokenError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// The error a caller sees, with how long to wait.

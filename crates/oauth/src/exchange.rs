@@ -1,75 +1,68 @@
-//! One request to the token endpoint, from credential to lease or error.
+//! One request to the token endpoint, from credential to token or error.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepass_core::{Clock, Lease};
+use async_trait::async_trait;
+use gatepass_core::Clock;
 use http::header::AUTHORIZATION;
 
 use crate::credential::{ClientCredentials, Scope};
 use crate::decode::{Granted, decode};
+use crate::discovery::Discovery;
 use crate::encode::encode;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::lifetime::deadlines;
-use crate::store::Kept;
+use crate::grant::{Grant, Obtained};
 use crate::transport::{MAX_REPLY, TokenTransport, TransportFailure};
-
-/// How long an exchange may take in all.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name of a fact that is a doubt: people should look at it.
 const NOTE: &str = "note";
 
-/// Everything an exchange needs.
+/// Client credentials as a grant: everything a token request needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     pub(crate) credential: ClientCredentials,
     pub(crate) transport: Arc<dyn TokenTransport>,
-    pub(crate) clock: Arc<dyn Clock>,
-    /// Where tokens are kept outside this process, if anywhere.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) timeout: Duration,
+    /// Finds the token URL out first, where only the issuer is known.
+    pub(crate) discovery: Option<Arc<Discovery>>,
+}
+
+#[async_trait]
+impl Grant for Exchange {
+    fn label(&self) -> &str {
+        self.credential.endpoint()
+    }
+
+    async fn obtain(&self, clock: &dyn Clock) -> Result<Obtained, TokenError> {
+        match tokio::time::timeout(self.timeout, self.ask(clock)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.explain(TransportFailure::Timeout)),
+        }
+    }
 }
 
 impl Exchange {
-    /// Obtains a token: a kept one that is fresh, unless that was rejected, else by asking once.
-    pub(crate) async fn run(&self, rejected: bool) -> Result<Lease, TokenError> {
-        let Some(kept) = &self.kept else {
-            return self.ask().await;
-        };
-        let mut _alone = None;
-        if !rejected {
-            if let Some(lease) = kept.fresh(self.clock.now()).await {
-                return Ok(lease);
-            }
-            _alone = Some(kept.store.lock(&kept.key).await);
-            // Whoever held the lock may have put one there.
-            if let Some(lease) = kept.fresh(self.clock.now()).await {
-                return Ok(lease);
-            }
-        }
-        let lease = self.ask().await?;
-        kept.save(&lease, self.clock.now()).await;
-        Ok(lease)
-    }
-
     /// Asks once for a token.
-    async fn ask(&self) -> Result<Lease, TokenError> {
-        let request = encode(&self.credential).map_err(|what| {
+    async fn ask(&self, clock: &dyn Clock) -> Result<Obtained, TokenError> {
+        let mut credential = Cow::Borrowed(&self.credential);
+        if let Some(discovery) = &self.discovery {
+            credential.to_mut().token_url = discovery.token_url(&*self.transport, clock).await?;
+        }
+        let request = encode(&credential).map_err(|what| {
             TokenError::new(TokenErrorKind::Refused, format!("the client {what}"))
         })?;
         // Taken before the request leaves, so that a slow reply shortens the lifetime.
-        let sent = self.clock.now();
-        let sending = self.transport.send(request, MAX_REPLY);
-        let reply = tokio::time::timeout(TIMEOUT, sending)
-            .await
-            .unwrap_or(Err(TransportFailure::Timeout))
-            .map_err(|failure| self.explain(failure))?;
-        let granted = decode(&self.credential, &reply, sent)?;
-        let due = deadlines(sent, granted.lifetime, fastrand::f64());
+        let sent = clock.now();
+        let reply = self.transport.send(request, MAX_REPLY).await;
+        let reply = reply.map_err(|failure| self.explain(failure))?;
+        let granted = decode(&credential, &reply, sent)?;
         let facts = self.facts(&granted);
-        Ok(Lease::headers(vec![(AUTHORIZATION, granted.header)])
-            .until(due.soft, due.hard)
-            .with_facts(facts))
+        let headers = vec![(AUTHORIZATION, granted.header)];
+        let mut obtained = Obtained::new(headers, sent, granted.lifetime);
+        obtained.facts = facts;
+        Ok(obtained)
     }
 
     fn facts(&self, granted: &Granted) -> Vec<(&'static str, String)> {
@@ -133,7 +126,7 @@ impl Exchange {
                 TokenErrorKind::Timeout,
                 format!(
                     "did not answer within {} s: check token_url and network",
-                    TIMEOUT.as_secs()
+                    self.timeout.as_secs()
                 ),
             ),
         };

@@ -10,9 +10,9 @@ use gatepass_core::{
 use gatepass_transport::Connector;
 
 use crate::cache::TokenCache;
+use crate::client::OAuth;
 use crate::client_auth::client_auth;
 use crate::credential::Scope;
-use crate::method::OAuth;
 use crate::store::TokenStore;
 
 /// Makes OAuth methods from definitions; their tokens live in one cache.

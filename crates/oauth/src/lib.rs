@@ -14,35 +14,48 @@
 //! implementation is the default feature `reqwest`.
 
 mod cache; // all slots of a process
+mod client; // client credentials as a method
 mod client_auth; // how we prove ourselves to the token endpoint
 mod credential; // what is asked for, and by whom
 mod decode; // the token reply
+mod discovery; // the token URL of an issuer
 mod encode; // the token request
 mod error;
 mod exchange; // one request to the token endpoint
 #[cfg(feature = "reqwest")]
 mod factory; // the method from a definition
+mod grant; // what the engine runs
+mod key; // what tells credentials apart
 mod lifetime; // when to renew, when to stop using
+mod matcher; // which answers reject a token
 mod method; // the authentication method
+mod observer; // what happens, told to whoever counts it
 #[cfg(feature = "reqwest")]
 mod reqwest_transport;
 mod skew; // how far our clock is from a server's
 mod slot; // the state of one credential
 mod store; // tokens kept outside this process
-mod transport; // how requests reach the token endpoint // what the token endpoint did instead
+mod transport;
+mod tuning; // the knobs of the engine // how requests reach the token endpoint // what the token endpoint did instead
 
 pub use cache::TokenCache;
+pub use client::{OAuth, OAuthBuilder};
 pub use client_auth::{Basic, BasicRaw, ClientAuth, Post, TokenRequest, client_auth};
-pub use credential::{ClientCredentials, DEFAULT_SCOPE, Scope};
+pub use credential::{ClientCredentials, DEFAULT_SCOPE, RESERVED_PARAMS, Scope};
 pub use decode::{Granted, decode};
 pub use encode::encode;
 pub use error::{TokenError, TokenErrorKind};
 #[cfg(feature = "reqwest")]
 pub use factory::OAuthFactory;
+pub use grant::{Grant, Obtained, ResolveGrant, Resolved};
+pub use key::CredentialKey;
 pub use lifetime::{Deadlines, deadlines};
-pub use method::{OAuth, OAuthBuilder};
+pub use matcher::Matcher;
+pub use method::{Engine, TokenMethod};
+pub use observer::{Event, Observer, Rejection};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::ReqwestTransport;
 pub use skew::Skew;
-pub use store::{StoreKey, StoredToken, TokenStore};
+pub use store::{StoredToken, TokenStore};
 pub use transport::{TokenReply, TokenTransport, TransportFailure};
+pub use tuning::Tuning;

@@ -40,18 +40,34 @@ pub struct Deadlines {
 /// ```
 #[must_use]
 pub fn deadlines(sent: Now, lifetime: Duration, jitter: f64) -> Deadlines {
+    deadlines_by(sent, lifetime.min(MAX_LIFETIME), jitter, None, None)
+}
+
+/// The same with a margin and a window of one's own.
+pub(crate) fn deadlines_by(
+    sent: Now,
+    lifetime: Duration,
+    jitter: f64,
+    margin: Option<Duration>,
+    window: Option<Duration>,
+) -> Deadlines {
     let seconds = |n: u64| Duration::from_secs(n);
-    let lifetime = lifetime.min(MAX_LIFETIME);
-    let margin = (lifetime / 10)
-        .max(seconds(1).min(lifetime / 4))
-        .min(seconds(30));
+    let margin = match margin {
+        Some(margin) => margin.min(lifetime / 2),
+        None => (lifetime / 10)
+            .max(seconds(1).min(lifetime / 4))
+            .min(seconds(30)),
+    };
     let hard = lifetime - margin;
     let cap = match lifetime.as_secs() {
         0..=3600 => seconds(5 * 60),
         3601..=43200 => seconds(15 * 60),
         _ => seconds(60 * 60),
     };
-    let window = (lifetime * 3 / 20).min(cap);
+    let window = match window {
+        Some(window) => window.min(hard / 2),
+        None => (lifetime.saturating_mul(3) / 20).min(cap),
+    };
     let early = (window / 4).mul_f64(jitter.clamp(0.0, 1.0));
     let soft = hard.saturating_sub(window).saturating_sub(early);
     Deadlines {

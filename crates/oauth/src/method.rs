@@ -1,279 +1,267 @@
-//! The authentication method: the warm path on every request, the cold path to the slot.
+//! The authentication method over the engine: the warm path on every request, the cold path to the
+//! slot, and the look at secrets that may have changed.
+//!
+//! ```text
+//!  request ──> front (this handle's copy) ──live──> header
+//!                 │ past soft: slot renews in the background     time to look: secrets read again,
+//!                 │ empty, past hard, rejected: prepare          a changed one proved by an exchange,
+//!                 ▼                                              then its slot takes over
+//!               slot of the credential's current version
+//! ```
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepass_core::{
-    Applied, AuthError, AuthMethod, BodyNeed, Clock, ErrorKind, IntoSource, Lease, LeaseCell,
-    NotApplied, Now, Owned, Ready, RequestView, ResponseView, Secret, SharedMethod, SharedSource,
-    Stage, SystemClock, TransportSettings, Verdict, Why, put_headers,
+    Applied, AuthError, AuthMethod, BodyNeed, Clock, Lease, LeaseCell, NotApplied, Now, Owned,
+    Ready, RequestView, ResponseView, Stage, Stamp, SystemClock, Verdict, Why, put_headers,
 };
-use http::StatusCode;
 use http::header::AUTHORIZATION;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use url::Url;
 
 use crate::cache::TokenCache;
-use crate::client_auth::{Basic, ClientAuth};
-use crate::credential::{ClientCredentials, DEFAULT_LIFETIME, Key, Scope};
-use crate::exchange::Exchange;
-use crate::slot::Slot;
-use crate::store::{Kept, StoreKey, TokenStore};
-use crate::transport::TokenTransport;
+use crate::grant::ResolveGrant;
+use crate::key::CredentialKey;
+use crate::matcher::{Match, Matcher, rejects};
+use crate::observer::Event;
+use crate::slot::{Slot, Work};
+use crate::store::{Kept, TokenStore};
+use crate::tuning::Tuning;
 
-/// A handle to the access token of one client.
-///
-/// Handles with the same credential share one token through the [`TokenCache`].
+/// While the token endpoint refuses, changed secrets are looked for this often.
+const LOOK_WHILE_FAILING: Duration = Duration::from_secs(1);
+
+/// What a method runs on: clock, cache, knobs.
 ///
 /// ```
-/// use gatepass_oauth::OAuth;
-/// let method = OAuth::builder("https://auth.example.com/oauth/token".parse()?, "id", "s3cr3t")
-///     .build_with_reqwest(Default::default());
-/// assert!(method.owned().has_header("authorization"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let mut engine = gatepass_oauth::Engine::default();
+/// engine.tuning.min_interval = std::time::Duration::from_secs(5);
 /// ```
-#[derive(Debug)]
-pub struct OAuth {
-    settings: OAuthBuilder,
-    transport: Arc<dyn TokenTransport>,
-    transport_id: u64,
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Engine {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where leases of the same credential meet.
+    pub cache: TokenCache,
+    /// Where tokens are kept outside this process, if anywhere.
+    pub store: Option<Arc<dyn TokenStore>>,
+    /// The knobs.
+    pub tuning: Tuning,
+    /// Which answers of the upstream reject a token, beside 401.
+    pub matchers: Vec<Matcher>,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            cache: TokenCache::shared(),
+            store: None,
+            tuning: Tuning::default(),
+            matchers: Vec::new(),
+        }
+    }
+}
+
+/// A handle to the leases of one credential, whatever obtains them.
+///
+/// Handles with the same credential share one lease through the [`TokenCache`].
+///
+/// See [`ResolveGrant`] for what it is made of.
+///
+/// ```
+/// use gatepass_oauth::{Engine, ResolveGrant, TokenMethod};
+/// fn method(resolver: impl ResolveGrant) -> gatepass_core::SharedMethod {
+///     std::sync::Arc::new(TokenMethod::bearer(resolver, Engine::default()))
+/// }
+/// # let _ = |resolver: gatepass_oauth::Resolved| drop(resolver);
+/// ```
+pub struct TokenMethod(Arc<Shared>);
+
+struct Shared {
+    resolver: Box<dyn ResolveGrant>,
+    engine: Engine,
     owned: Owned,
     /// What requests are served from: the lease of the slot, as this handle last saw it.
     front: LeaseCell,
     /// The slot of the credential in its current version; empty until its secrets were resolved.
-    slot: RwLock<Option<Arc<Slot>>>,
+    current: RwLock<Option<(CredentialKey, Arc<Slot>)>>,
     /// Held while secrets are resolved, so that many callers resolve them once.
     resolving: Mutex<()>,
+    may_change: bool,
+    /// Monotonic milliseconds from which secrets are looked at again.
+    next_look: AtomicU64,
+    looking: AtomicBool,
 }
 
-/// Everything that can be said about how tokens are obtained.
-///
-/// ```
-/// use gatepass_oauth::{OAuth, Scope};
-/// let method = OAuth::builder("https://auth.example.com/oauth/token".parse()?, "id", "s3cr3t")
-///     .scope(Scope::of(Some("ml")))
-///     .build_with_reqwest(Default::default());
-/// assert!(method.owned().has_header("authorization"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone)]
-pub struct OAuthBuilder {
-    token_url: Url,
-    client_id: SharedSource,
-    client_secret: SharedSource,
-    client_auth: Arc<dyn ClientAuth>,
-    scope: Scope,
-    assume_bearer: bool,
-    default_lifetime: Duration,
-    tls: TransportSettings,
-    clock: Arc<dyn Clock>,
-    cache: TokenCache,
-    store: Option<Arc<dyn TokenStore>>,
-}
-
-impl OAuth {
-    /// Starts from the token URL and the client; the rest has defaults.
-    ///
-    /// ```
-    /// use gatepass_core::AuthMethod;
-    /// use gatepass_oauth::{OAuth, Scope};
-    /// # #[cfg(feature = "reqwest")] {
-    /// let method = OAuth::builder("https://auth.example.com/oauth/token".parse()?, "id", "secret")
-    ///     .scope(Scope::of(Some("ml")))
-    ///     .build_with_reqwest(Default::default());
-    /// assert!(method.owned().has_header("authorization"));
-    /// # }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn builder(
-        token_url: Url,
-        client_id: impl IntoSource,
-        client_secret: impl IntoSource,
-    ) -> OAuthBuilder {
-        OAuthBuilder {
-            token_url,
-            client_id: client_id.into_source(),
-            client_secret: client_secret.into_source(),
-            client_auth: Arc::new(Basic),
-            scope: Scope::Default,
-            assume_bearer: false,
-            default_lifetime: DEFAULT_LIFETIME,
-            tls: TransportSettings::default(),
-            clock: Arc::new(SystemClock),
-            cache: TokenCache::shared(),
-            store: None,
-        }
-    }
-}
-
-impl fmt::Debug for OAuthBuilder {
+impl fmt::Debug for TokenMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OAuthBuilder")
-            // Without its query, which may carry keys.
-            .field("token_url", &&self.token_url[..url::Position::AfterPath])
-            .field("client_auth", &self.client_auth)
-            .field("scope", &self.scope)
+        f.debug_struct("TokenMethod")
+            .field("resolver", &self.0.resolver)
             .finish_non_exhaustive()
     }
 }
 
-impl OAuthBuilder {
-    /// How the client proves itself; form-encoded Basic by default.
+impl TokenMethod {
+    /// A method that writes `Authorization`.
     #[must_use]
-    pub fn client_auth(mut self, client_auth: Arc<dyn ClientAuth>) -> Self {
-        self.client_auth = client_auth;
-        self
+    pub fn bearer(resolver: impl ResolveGrant, engine: Engine) -> Self {
+        Self::new(resolver, engine, Owned::headers(vec![AUTHORIZATION]))
     }
 
-    /// What is asked for.
+    /// A method that writes these headers; the grant must give exactly them.
     #[must_use]
-    pub fn scope(mut self, scope: Scope) -> Self {
-        self.scope = scope;
-        self
-    }
-
-    /// Takes a reply without `token_type` for a bearer token.
-    #[must_use]
-    pub fn assume_bearer(mut self, assume: bool) -> Self {
-        self.assume_bearer = assume;
-        self
-    }
-
-    /// The lifetime of a token whose reply does not state one; 300 s by default.
-    #[must_use]
-    pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
-        self.default_lifetime = lifetime;
-        self
-    }
-
-    /// How the token endpoint is reached; part of what tells credentials apart.
-    #[must_use]
-    pub fn transport_settings(mut self, settings: TransportSettings) -> Self {
-        self.tls = settings;
-        self
-    }
-
-    /// Another clock, for tests.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Another cache than the shared one.
-    #[must_use]
-    pub fn cache(mut self, cache: TokenCache) -> Self {
-        self.cache = cache;
-        self
-    }
-
-    /// Keeps tokens outside this process as well.
-    #[must_use]
-    pub fn store(mut self, store: Arc<dyn TokenStore>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// The method, exchanging through a transport of your own. Tokens obtained through it are
-    /// shared with clones of this method only.
-    #[must_use]
-    pub fn build(self, transport: Arc<dyn TokenTransport>) -> SharedMethod {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        self.finish(transport, NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The method, exchanging through reqwest by the transport settings.
-    #[cfg(feature = "reqwest")]
-    #[must_use]
-    pub fn build_with_reqwest(self, connector: gatepass_transport::Connector) -> SharedMethod {
-        let transport = crate::ReqwestTransport::new(self.tls.clone(), connector);
-        self.finish(Arc::new(transport), 0)
-    }
-
-    fn finish(self, transport: Arc<dyn TokenTransport>, transport_id: u64) -> SharedMethod {
-        Arc::new(OAuth {
-            settings: self,
-            transport,
-            transport_id,
-            owned: Owned::headers(vec![AUTHORIZATION]),
+    pub fn new(resolver: impl ResolveGrant, engine: Engine, owned: Owned) -> Self {
+        let may_change = resolver.may_change();
+        Self(Arc::new(Shared {
+            resolver: Box::new(resolver),
+            engine,
+            owned,
             front: LeaseCell::new(),
-            slot: RwLock::new(None),
+            current: RwLock::new(None),
             resolving: Mutex::new(()),
-        })
+            may_change,
+            next_look: AtomicU64::new(0),
+            looking: AtomicBool::new(false),
+        }))
     }
 }
 
-impl OAuth {
-    fn known_slot(&self) -> Option<Arc<Slot>> {
-        self.slot
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+impl Shared {
+    fn known(&self) -> Option<(CredentialKey, Arc<Slot>)> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone()
+    }
+
+    fn slot(&self) -> Option<Arc<Slot>> {
+        self.known().map(|(_, slot)| slot)
+    }
+
+    fn take_over(&self, key: CredentialKey, slot: &Arc<Slot>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Some((key, Arc::clone(slot)));
     }
 
     /// The slot of the credential as its secrets are now.
-    async fn resolved_slot(&self) -> Result<Arc<Slot>, AuthError> {
+    async fn resolved(&self) -> Result<Arc<Slot>, AuthError> {
         let _one_at_a_time = self.resolving.lock().await;
-        let settings = &self.settings;
-        if let Some(slot) = self.known_slot() {
+        if let Some(slot) = self.slot() {
             // A changed secret ends a holding: worth a look when the old one is being refused.
-            let may_change = settings.client_id.may_change() || settings.client_secret.may_change();
-            if !(may_change && slot.is_failing()) {
+            if !(self.may_change && slot.is_failing() && self.time_to_look(LOOK_WHILE_FAILING)) {
                 return Ok(slot);
             }
         }
-        let credential = ClientCredentials {
-            token_url: settings.token_url.clone(),
-            client_auth: Arc::clone(&settings.client_auth),
-            client_id: load("client_id", &settings.client_id).await?,
-            client_secret: load("client_secret", &settings.client_secret).await?,
-            scope: settings.scope.clone(),
-            assume_bearer: settings.assume_bearer,
-            default_lifetime: settings.default_lifetime,
-        };
-        let key = Key::of(&credential, &settings.tls, self.transport_id);
-        let transport = Arc::clone(&self.transport);
-        let exchange = Exchange {
-            credential,
-            transport,
-            clock: Arc::clone(&settings.clock),
-            kept: settings.store.clone().map(|store| Kept {
-                store,
-                key: StoreKey::of(key),
-            }),
-        };
-        let slot = settings.cache.slot(key, exchange);
-        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&slot));
+        let (key, slot) = self.resolve().await?;
+        self.take_over(key, &slot);
         Ok(slot)
+    }
+
+    async fn resolve(&self) -> Result<(CredentialKey, Arc<Slot>), AuthError> {
+        self.looked(self.engine.tuning.look_interval);
+        let resolved = self.resolver.resolve().await?;
+        let (key, engine) = (resolved.key, &self.engine);
+        let slot = engine.cache.slot(key, |observer| Work {
+            grant: resolved.grant,
+            clock: Arc::clone(&engine.clock),
+            tuning: engine.tuning.clone(),
+            observer,
+            kept: engine.store.clone().map(|store| Kept { store, key }),
+        });
+        Ok((key, slot))
+    }
+
+    /// Whether the last look is this long ago; if so, the next one counts from now.
+    fn time_to_look(&self, interval: Duration) -> bool {
+        let now = millis(self.engine.clock.now().monotonic());
+        let usual = millis(self.engine.tuning.look_interval);
+        let last = self.next_look.load(Ordering::Relaxed).saturating_sub(usual);
+        now >= last.saturating_add(millis(interval))
+    }
+
+    fn looked(&self, interval: Duration) {
+        let now = self.engine.clock.now().monotonic();
+        let next = millis(now.saturating_add(interval));
+        self.next_look.store(next, Ordering::Relaxed);
     }
 
     /// Past the soft deadline: has the lease renewed, and takes over what another handle renewed.
     #[cold]
-    fn refresh(&self, held: gatepass_core::Stamp, now: Now) {
-        if let Some(slot) = self.known_slot() {
+    fn refresh(&self, held: Stamp, now: Now) {
+        if let Some(slot) = self.slot() {
             slot.renew_if_due(now);
-            if let Some(lease) = slot.current().filter(|lease| lease.stamp() != held) {
-                self.front.replace(lease);
+            self.show_newer(&slot, held);
+        }
+    }
+
+    fn show_newer(&self, slot: &Slot, held: Stamp) {
+        if let Some(lease) = slot.current().filter(|lease| lease.stamp() != held) {
+            self.front.replace(lease);
+        }
+    }
+
+    /// Reads the secrets again in the background; a changed one is proved before it takes over.
+    #[cold]
+    fn look(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.looked(self.engine.tuning.look_interval);
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            let looking = Looking(&shared.looking);
+            shared.rotate().await;
+            drop(looking);
+        });
+    }
+
+    async fn rotate(&self) {
+        let Some((key, old)) = self.known() else {
+            return;
+        };
+        // A secret that is gone for a moment takes nothing away: the next renewal will say so.
+        let Ok((new_key, new)) = self.resolve().await else {
+            return;
+        };
+        if new_key == key {
+            return;
+        }
+        match new.lease().await {
+            Ok(_) => {
+                let _nobody_resolves = self.resolving.lock().await;
+                self.take_over(new_key, &new);
+                if let Some(lease) = new.current() {
+                    self.front.replace(lease);
+                }
+                new.tell(&Event::Rotated);
             }
+            Err(error) => old.tell(&Event::RotationFailed {
+                message: &error.to_string(),
+            }),
         }
     }
 }
 
-async fn load(key: &str, source: &SharedSource) -> Result<Secret, AuthError> {
-    source.load().await.map_err(|cause| {
-        AuthError::new(ErrorKind::SecretMissing, format!("{key}: {cause}"))
-            .with_source(Arc::new(cause))
-    })
+/// Ends the look, however it ends.
+struct Looking<'a>(&'a AtomicBool);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 #[async_trait]
-impl AuthMethod for OAuth {
+impl AuthMethod for TokenMethod {
     fn owned(&self) -> &Owned {
-        &self.owned
+        &self.0.owned
     }
 
     fn needs(&self) -> BodyNeed {
@@ -290,42 +278,63 @@ impl AuthMethod for OAuth {
         ready: Option<&Ready>,
         now: Now,
     ) -> Result<Applied, NotApplied> {
-        let applied = put_headers(&self.front, request, ready, now)?;
+        let shared = &self.0;
+        let applied = put_headers(&shared.front, request, ready, now)?;
         let due = |lease: &Lease| lease.soft().is_some_and(|soft| now.reached(soft));
-        if let (Some(stamp), Some(true)) = (applied.stamp, self.front.read(due)) {
-            self.refresh(stamp, now);
+        if let (Some(stamp), Some(true)) = (applied.stamp, shared.front.read(due)) {
+            shared.refresh(stamp, now);
+        }
+        if shared.may_change && millis(now.monotonic()) >= shared.next_look.load(Ordering::Relaxed)
+        {
+            shared.look();
         }
         Ok(applied)
     }
 
     async fn prepare(&self, why: Why) -> Result<Ready, AuthError> {
-        let slot = self.resolved_slot().await?;
+        let shared = &self.0;
+        let mut slot = shared.resolved().await?;
         if let Why::Rejected(stamp) = why {
             slot.reject(stamp)?;
-            self.front.remove(stamp);
+            shared.front.remove(stamp);
         }
-        let ready = slot.lease().await?;
-        // A token that serves only those who waited for it is no better than none here: `apply`
-        // looks at its deadline.
-        if let Some(lease) = slot.current() {
-            self.front.replace(lease);
+        loop {
+            let ready = slot.lease().await?;
+            // While this waited a changed secret may have taken over: its tokens are the ones to use.
+            match shared.slot() {
+                Some(current) if !Arc::ptr_eq(&current, &slot) => slot = current,
+                _ => {
+                    // A token that serves only those who waited for it is no better than none here:
+                    // `apply` looks at its deadline.
+                    if let Some(lease) = slot.current() {
+                        shared.front.replace(lease);
+                    }
+                    return Ok(ready);
+                }
+            }
         }
-        Ok(ready)
     }
 
     fn observe(&self, applied: &Applied, response: &ResponseView<'_>) -> Verdict {
-        if response.status != StatusCode::UNAUTHORIZED {
-            return Verdict::Accepted;
+        let shared = &self.0;
+        match rejects(&shared.engine.matchers, response.status, response.body) {
+            Match::No => return Verdict::Accepted,
+            Match::NeedsBody(bytes) => return Verdict::NeedsBody(bytes),
+            Match::Yes => {}
         }
-        let (Some(stamp), Some(slot)) = (applied.stamp, self.known_slot()) else {
+        let (Some(stamp), Some(slot)) = (applied.stamp, shared.slot()) else {
             return Verdict::Refused;
         };
         let verdict = slot.verdict(stamp);
         if verdict == Verdict::Replay
             && let Some(lease) = slot.current()
         {
-            self.front.replace(lease);
+            shared.front.replace(lease);
         }
         verdict
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

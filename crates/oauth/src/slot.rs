@@ -12,25 +12,26 @@
 //! a lease; whatever ends a flight, a drop included, settles it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use gatepass_core::{AuthError, ErrorKind, Lease, LeaseCell, Now, Ready, Stamp, Verdict};
+use gatepass_core::{AuthError, Clock, ErrorKind, Lease, LeaseCell, Now, Ready, Stamp, Verdict};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::cache::Home;
 use crate::error::{TokenError, TokenErrorKind};
-use crate::exchange::Exchange;
+use crate::grant::Grant;
+use crate::observer::{Event, Observer, Rejection as Outcome401, tell};
+use crate::store::Kept;
+use crate::tuning::Tuning;
 
-/// Between the starts of two exchanges.
-const FLOOR: Duration = Duration::from_secs(1);
+/// The first backoff after a failure.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// A caller waits for the next attempt only if it starts within this.
 const WORTH_WAITING: Duration = Duration::from_secs(2);
-/// A caller's own deadline.
-const CALLER_TIMEOUT: Duration = Duration::from_secs(11);
 /// The longest backoff while a live lease serves, and without one.
 const BACKOFF_CAP_LIVE: Duration = Duration::from_secs(60);
 const BACKOFF_CAP_EMPTY: Duration = Duration::from_secs(15);
@@ -42,14 +43,27 @@ const REJECTION_BACKOFF_CAP: Duration = Duration::from_secs(60);
 
 type Outcome = Option<Result<Arc<Lease>, TokenError>>;
 
+/// What a slot works with.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) grant: Box<dyn Grant>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tuning: Tuning,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Where tokens are kept outside this process, if anywhere.
+    pub(crate) kept: Option<Kept>,
+}
+
 /// One credential's state; shared by every handle with the same credential.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    exchange: Exchange,
+    work: Work,
     cell: LeaseCell,
     state: Mutex<State>,
     /// Monotonic milliseconds before which a background renewal need not be thought of.
     renew_not_before: AtomicU64,
+    /// Callers that wait for the exchange in flight.
+    waiters: AtomicUsize,
     home: Home,
 }
 
@@ -91,13 +105,14 @@ enum Step {
 }
 
 impl Slot {
-    pub(crate) fn new(exchange: Exchange, home: Home) -> Self {
+    pub(crate) fn new(work: Work, home: Home) -> Self {
         let state = Mutex::new(State::default());
         Self {
-            exchange,
+            work,
             cell: LeaseCell::new(),
             state,
             renew_not_before: AtomicU64::new(0),
+            waiters: AtomicUsize::new(0),
             home,
         }
     }
@@ -120,13 +135,15 @@ impl Slot {
         if Handle::try_current().is_err() {
             return Err(no_runtime().for_caller(None));
         }
-        match tokio::time::timeout(CALLER_TIMEOUT, self.wait()).await {
+        let limit = self.work.tuning.wait_timeout;
+        match tokio::time::timeout(limit, self.wait()).await {
             Ok(result) => result,
             Err(_) => {
-                let seconds = CALLER_TIMEOUT.as_secs();
+                let seconds = limit.as_secs();
                 let message =
                     format!("no token within {seconds} s: the exchange goes on, try again");
-                Err(TokenError::new(TokenErrorKind::Timeout, message).for_caller(Some(FLOOR)))
+                Err(TokenError::new(TokenErrorKind::Timeout, message)
+                    .for_caller(Some(self.work.tuning.floor())))
             }
         }
     }
@@ -139,11 +156,13 @@ impl Slot {
                 Step::Fail(error) => return Err(error),
                 Step::Wait(flight) => flight,
             };
+            let waiting = Waiting::at(&self.waiters);
             let outcome = flight
                 .wait_for(Option::is_some)
                 .await
                 .ok()
                 .and_then(|seen| seen.clone());
+            drop(waiting);
             match outcome {
                 Some(Ok(lease)) => return Ok(Ready::new(lease)),
                 Some(Err(error)) if failed_before => {
@@ -155,7 +174,7 @@ impl Slot {
     }
 
     fn step(self: &Arc<Self>) -> Step {
-        let now = self.exchange.clock.now();
+        let now = self.work.clock.now();
         let mut state = self.lock();
         if let Some(lease) = self.cell.current().filter(|lease| lease.is_live(now)) {
             return Step::Held(lease);
@@ -210,6 +229,7 @@ impl Slot {
         let flight = Flight {
             slot: Arc::clone(self),
             sender: Some(sender),
+            start: self.work.clock.now().monotonic(),
         };
         runtime.spawn(flight.fly(delay));
         Ok(receiver)
@@ -219,44 +239,47 @@ impl Slot {
     ///
     /// Fails while rejections are backed off: the upstream's answer then goes to the caller.
     pub(crate) fn reject(&self, stamp: Stamp) -> Result<(), AuthError> {
-        let now = self.exchange.clock.now().monotonic();
+        let outcome = self.take_away(stamp);
+        self.tell(&Event::Rejected { stamp, outcome });
+        if outcome == Outcome401::BackedOff {
+            let message =
+                "a fresh token is rejected as well: the token is good, its rights are not";
+            return Err(AuthError::new(ErrorKind::Unchanged, message));
+        }
+        Ok(())
+    }
+
+    fn take_away(&self, stamp: Stamp) -> Outcome401 {
+        let now = self.work.clock.now().monotonic();
         let mut state = self.lock();
-        if self
-            .cell
-            .current()
-            .is_none_or(|lease| lease.stamp() != stamp)
-        {
-            return Ok(());
+        let current = self.cell.current();
+        if current.is_none_or(|lease| lease.stamp() != stamp) {
+            return Outcome401::Late;
         }
         let suspicious = state
             .rejection
             .replaced
             .is_some_and(|(replaced, at)| replaced == stamp && now < at + REJECTED_EARLY);
         if suspicious && now >= state.rejection.until {
-            let backoff = (state.rejection.backoff * 2).clamp(FLOOR, REJECTION_BACKOFF_CAP);
+            let backoff = (state.rejection.backoff * 2).clamp(FIRST_BACKOFF, REJECTION_BACKOFF_CAP);
             let first = state.rejection.backoff.is_zero();
             state.rejection.backoff = backoff;
             state.rejection.until = now + backoff;
-            if !first {
-                // The backoff that was running is over: one more attempt, then twice as long.
-                state.rejection.pending = true;
-                self.cell.remove(stamp);
-                return Ok(());
+            // The backoff that was running is over: one more attempt, then twice as long.
+            if first {
+                return Outcome401::BackedOff;
             }
-        }
-        if now < state.rejection.until {
-            let message =
-                "a fresh token is rejected as well: the token is good, its rights are not";
-            return Err(AuthError::new(ErrorKind::Unchanged, message));
+        } else if now < state.rejection.until {
+            return Outcome401::BackedOff;
         }
         state.rejection.pending = true;
         self.cell.remove(stamp);
-        Ok(())
+        Outcome401::Dropped
     }
 
     /// What a rejection of the lease with this stamp calls for.
     pub(crate) fn verdict(&self, stamp: Stamp) -> Verdict {
-        let now = self.exchange.clock.now();
+        let now = self.work.clock.now();
         let state = self.lock();
         match self.cell.current() {
             Some(lease) if lease.stamp() != stamp && lease.is_live(now) => Verdict::Replay,
@@ -267,40 +290,90 @@ impl Slot {
         }
     }
 
-    fn settle(self: &Arc<Self>, outcome: &Result<Arc<Lease>, TokenError>) {
-        let now = self.exchange.clock.now();
+    fn settle(self: &Arc<Self>, outcome: &Result<Arc<Lease>, TokenError>, took: Duration) {
+        let now = self.work.clock.now();
+        let waiters = self.waiters.load(Ordering::Relaxed);
         let mut state = self.lock();
         state.flight = None;
-        match outcome {
+        let event = match outcome {
             Ok(lease) => {
-                tracing::debug!(stamp = %lease.stamp(), "token obtained");
                 state.failures = 0;
                 state.pause = None;
                 state.rejection.replaced = std::mem::take(&mut state.rejection.pending)
                     .then_some((lease.stamp(), now.monotonic()));
                 self.cell.replace(Arc::clone(lease));
+                Event::Obtained {
+                    took,
+                    stamp: lease.stamp(),
+                    usable: lease.hard().map_or(Duration::MAX, |hard| now.until(hard)),
+                    waiters,
+                }
             }
             Err(error) => {
-                tracing::warn!(error = %error, "no token obtained");
                 state.failures = state.failures.saturating_add(1);
                 let live = self.cell.current().filter(|lease| lease.is_live(now));
                 let (wait, plain) = pause(error, state.failures, live.is_some());
                 state.pause = Some(Pause {
                     until: now.monotonic() + wait,
                     error: error.clone(),
-                    ends_with_lease: live.and_then(|lease| lease.hard()).filter(|_| plain),
+                    ends_with_lease: live
+                        .as_ref()
+                        .and_then(|lease| lease.hard())
+                        .filter(|_| plain),
                 });
+                Event::Failed {
+                    took,
+                    kind: error.kind(),
+                    message: error.message(),
+                    next: wait,
+                    live: live.is_some(),
+                    held: !error.is_transient(),
+                }
             }
-        }
+        };
         self.renew_not_before
             .store(millis(state.next_start(now)), Ordering::Relaxed);
         drop(state);
+        self.tell(&event);
         self.home.keep(self);
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        tell(&*self.work.observer, self.work.grant.label(), event);
+    }
+
+    /// Obtains a lease: a kept token that is fresh, unless that was rejected, else a new one.
+    async fn obtain(&self, rejected: bool) -> Result<Lease, TokenError> {
+        let clock = &*self.work.clock;
+        let mut _alone = None;
+        if let Some(kept) = self.work.kept.as_ref().filter(|_| !rejected) {
+            if let Some(lease) = kept.fresh(clock.now()).await {
+                return Ok(lease);
+            }
+            _alone = Some(kept.store.lock(&kept.key).await);
+            // Whoever held the lock may have put one there.
+            if let Some(lease) = kept.fresh(clock.now()).await {
+                return Ok(lease);
+            }
+        }
+        let obtained = self.work.grant.obtain(clock).await?;
+        let jitter = fastrand::f64();
+        let due = self
+            .work
+            .tuning
+            .deadlines(obtained.sent, obtained.lifetime, jitter);
+        let lease = Lease::headers(obtained.headers)
+            .until(due.soft, due.hard)
+            .with_facts(obtained.facts);
+        if let Some(kept) = &self.work.kept {
+            kept.save(&lease, clock.now()).await;
+        }
+        Ok(lease)
     }
 
     /// How long this slot is worth remembering.
     pub(crate) fn keep_for(&self) -> Duration {
-        let now = self.exchange.clock.now();
+        let now = self.work.clock.now();
         let lease = self.cell.current().and_then(|lease| lease.hard());
         let lease = lease.map_or(Duration::ZERO, |hard| now.until(hard));
         lease
@@ -309,7 +382,7 @@ impl Slot {
     }
 
     fn pause_left(&self) -> Option<Duration> {
-        let now = self.exchange.clock.now();
+        let now = self.work.clock.now();
         let state = self.lock();
         state
             .pause
@@ -346,7 +419,9 @@ fn pause(error: &TokenError, failures: u32, live: bool) -> (Duration, bool) {
     } else {
         BACKOFF_CAP_EMPTY
     };
-    let full = FLOOR.saturating_mul(1 << (failures - 1).min(6)).min(cap);
+    let full = FIRST_BACKOFF
+        .saturating_mul(1 << (failures - 1).min(6))
+        .min(cap);
     (full / 2 + (full / 2).mul_f64(fastrand::f64()), true)
 }
 
@@ -363,6 +438,24 @@ fn millis(time: Duration) -> u64 {
 struct Flight {
     slot: Arc<Slot>,
     sender: Option<watch::Sender<Outcome>>,
+    /// When it began, on the monotonic clock.
+    start: Duration,
+}
+
+/// A caller that waits, counted.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn at(waiters: &'a AtomicUsize) -> Self {
+        waiters.fetch_add(1, Ordering::Relaxed);
+        Self(waiters)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Flight {
@@ -370,16 +463,17 @@ impl Flight {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let start = self.slot.exchange.clock.now().monotonic();
+        let slot = Arc::clone(&self.slot);
+        self.start = slot.work.clock.now().monotonic();
         let rejected = {
-            let mut state = self.slot.lock();
-            state.floor = start + FLOOR;
+            let mut state = slot.lock();
+            state.floor = self.start + slot.work.tuning.floor();
             state.rejection.pending
         };
-        let exchange = self.slot.exchange.clone();
-        let outcome = AssertUnwindSafe(exchange.run(rejected))
-            .catch_unwind()
-            .await;
+        slot.tell(&Event::ExchangeStarted {
+            waiters: slot.waiters.load(Ordering::Relaxed),
+        });
+        let outcome = AssertUnwindSafe(slot.obtain(rejected)).catch_unwind().await;
         self.land(outcome.unwrap_or_else(|_| {
             let message = "the token exchange panicked: it is tried again by itself";
             Err(TokenError::new(TokenErrorKind::Interrupted, message))
@@ -389,7 +483,8 @@ impl Flight {
     fn land(&mut self, outcome: Result<Lease, TokenError>) {
         if let Some(sender) = self.sender.take() {
             let outcome = outcome.map(Arc::new);
-            self.slot.settle(&outcome);
+            let now = self.slot.work.clock.now().monotonic();
+            self.slot.settle(&outcome, now.saturating_sub(self.start));
             sender.send_replace(Some(outcome));
         }
     }

@@ -9,37 +9,7 @@ use async_trait::async_trait;
 use gatepass_core::{Bearer, Lease, Material, Now, Secret};
 use http::header::AUTHORIZATION;
 
-use crate::credential::Key;
-
-/// Which credential a stored token belongs to: SHA-256 over everything that tells it apart, its
-/// secret among that.
-///
-/// See [`TokenStore`].
-///
-/// ```
-/// fn file_name(key: &gatepass_oauth::StoreKey) -> String {
-///     format!("{key}.json")
-/// }
-/// # let _ = file_name;
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct StoreKey(Key);
-
-impl StoreKey {
-    pub(crate) fn of(key: Key) -> Self {
-        Self(key)
-    }
-}
-
-/// As 64 lower-case hexadecimal digits.
-impl fmt::Display for StoreKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .bytes()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
+use crate::key::CredentialKey;
 
 /// A token as it is kept; times are since the Unix epoch, by the wall clock.
 ///
@@ -82,7 +52,7 @@ impl StoredToken {
 /// empty one, and the token endpoint is asked.
 ///
 /// ```
-/// use gatepass_oauth::{StoreKey, StoredToken, TokenStore};
+/// use gatepass_oauth::{CredentialKey, StoredToken, TokenStore};
 ///
 /// /// Keeps nothing.
 /// #[derive(Debug)]
@@ -90,34 +60,34 @@ impl StoredToken {
 ///
 /// #[async_trait::async_trait]
 /// impl TokenStore for Forgetful {
-///     async fn load(&self, key: &StoreKey) -> Option<StoredToken> {
+///     async fn load(&self, key: &CredentialKey) -> Option<StoredToken> {
 ///         assert_eq!(key.to_string().len(), 64);
 ///         None
 ///     }
-///     async fn lock(&self, _: &StoreKey) -> Box<dyn std::any::Any + Send> {
+///     async fn lock(&self, _: &CredentialKey) -> Box<dyn std::any::Any + Send> {
 ///         Box::new(())
 ///     }
-///     async fn save(&self, _: &StoreKey, _: &StoredToken) {}
+///     async fn save(&self, _: &CredentialKey, _: &StoredToken) {}
 /// }
 /// ```
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// What is kept for this key.
-    async fn load(&self, key: &StoreKey) -> Option<StoredToken>;
+    async fn load(&self, key: &CredentialKey) -> Option<StoredToken>;
 
     /// Waits, bounded, until nobody else exchanges for this key; dropping the guard lets the next
     /// one in.
-    async fn lock(&self, key: &StoreKey) -> Box<dyn Any + Send>;
+    async fn lock(&self, key: &CredentialKey) -> Box<dyn Any + Send>;
 
     /// Keeps a token.
-    async fn save(&self, key: &StoreKey, token: &StoredToken);
+    async fn save(&self, key: &CredentialKey, token: &StoredToken);
 }
 
 /// The store of one credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) store: Arc<dyn TokenStore>,
-    pub(crate) key: StoreKey,
+    pub(crate) key: CredentialKey,
 }
 
 impl Kept {
