@@ -271,7 +271,17 @@ impl Definition<'_> {
         problems: &mut Vec<Problem>,
     ) {
         let required = factory.keys().iter().filter(|spec| spec.is_required());
-        for spec in required.filter(|spec| !meant.contains(&spec.name())) {
+        let excused = |spec: &KeySpec| {
+            spec.unless().iter().any(|(other, text)| {
+                let other = factory.keys().iter().find(|known| known.is_named(other));
+                let found = other
+                    .and_then(|other| own.iter().find(|(key, _)| names(other, key, self.form)));
+                found.is_some_and(|(_, node)| {
+                    !is_blank(node) && (text.is_empty() || node.text() == Some(text))
+                })
+            })
+        };
+        for spec in required.filter(|spec| !meant.contains(&spec.name()) && !excused(spec)) {
             let given = own.iter().any(|(key, node)| {
                 names(spec, key, self.form) && !matches!(node.value, Tree::Null)
             });
@@ -373,6 +383,14 @@ impl Definition<'_> {
                     .map(Value::TextList)
                     .ok_or_else(|| "must be a list of texts".to_owned()),
                 _ => wrong("must be a list of texts"),
+            },
+            KeyKind::SecretTable => match &node.value {
+                Tree::Table(items) => items
+                    .iter()
+                    .map(|(key, item)| Ok((key.clone(), source_of(item, &self.directory())?)))
+                    .collect::<Result<Vec<_>, String>>()
+                    .map(Value::SecretTable),
+                _ => wrong("must be a table of texts or references"),
             },
             KeyKind::TextTable => match &node.value {
                 Tree::Table(items) => items

@@ -118,6 +118,13 @@ fn section(text: &mut String, title: &str, about: Option<&str>, keys: &[KeySpec]
             None => format!("`{}`", spec.name()),
         };
         let default = match (spec.is_required(), spec.default_value()) {
+            (true, _) if !spec.unless().is_empty() => {
+                let others = spec.unless().iter().map(|(other, text)| match *text {
+                    "" => format!("`{other}`"),
+                    text => format!("`{other} = \"{text}\"`"),
+                });
+                format!("required without {}", others.collect::<Vec<_>>().join(", "))
+            }
             (true, _) => "required".to_owned(),
             (false, Some(default)) => default.to_owned(),
             (false, None) => "-".to_owned(),
@@ -149,6 +156,7 @@ fn takes(spec: &KeySpec) -> String {
         KeyKind::Seconds => "seconds, whole or not",
         KeyKind::TextList => "list of texts",
         KeyKind::TextTable => "table of texts",
+        KeyKind::SecretTable => "table of secrets",
         _ => "text",
     };
     takes.to_owned()

@@ -95,6 +95,9 @@ fn tag(factory: &dyn MethodFactory) -> Value {
 /// A required key under either of its names, and no key under both.
 fn required(factory: &dyn MethodFactory) -> impl Iterator<Item = Value> {
     factory.keys().iter().filter_map(|spec| {
+        if !spec.unless().is_empty() {
+            return Some(unless(spec));
+        }
         let either = spec
             .alias_name()
             .map(|alias| json!([{ "required": [spec.name()] }, { "required": [alias] }]));
@@ -104,6 +107,24 @@ fn required(factory: &dyn MethodFactory) -> impl Iterator<Item = Value> {
             (false, _) => None,
         }
     })
+}
+
+/// A key under either of its names, or one of those that excuse it.
+fn unless(spec: &KeySpec) -> Value {
+    let names = [Some(spec.name()), spec.alias_name()];
+    let mut any: Vec<Value> = names
+        .into_iter()
+        .flatten()
+        .map(|name| json!({ "required": [name] }))
+        .collect();
+    for (other, text) in spec.unless() {
+        any.push(if text.is_empty() {
+            json!({ "required": [other] })
+        } else {
+            json!({ "required": [other], "properties": { *other: { "const": text } } })
+        });
+    }
+    json!({ "anyOf": any })
 }
 
 fn add(properties: &mut Map<String, Value>, spec: &KeySpec) {
@@ -129,6 +150,9 @@ fn kind(spec: &KeySpec) -> Value {
             json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 31_536_000 })
         }
         KeyKind::TextList => json!({ "type": "array", "items": { "type": "string" } }),
+        KeyKind::SecretTable => {
+            json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/secret" } })
+        }
         KeyKind::TextTable => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }

@@ -167,6 +167,13 @@ impl Block {
         self.keys.iter().any(|(known, _)| known == key)
     }
 
+    /// What a key is set to.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&Written> {
+        let found = self.keys.iter().find(|(known, _)| known == key);
+        found.map(|(_, value)| value)
+    }
+
     pub(crate) fn header(&mut self, name: &str, value: Written) {
         self.headers.push((name.to_owned(), value));
     }

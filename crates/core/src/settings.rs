@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::method::SharedMethod;
 use crate::origin::Origin;
@@ -62,6 +63,8 @@ pub enum KeyKind {
     TextList,
     /// A table of names and texts.
     TextTable,
+    /// A table of names and texts, each written down or by reference.
+    SecretTable,
 }
 
 /// One key of a method.
@@ -79,6 +82,7 @@ pub struct KeySpec {
     wire: Option<&'static str>,
     kind: KeyKind,
     required: bool,
+    unless: &'static [(&'static str, &'static str)],
     public: bool,
     choices: &'static [&'static str],
     default: Option<&'static str>,
@@ -95,6 +99,7 @@ impl KeySpec {
             wire: None,
             kind,
             required: false,
+            unless: &[],
             public: false,
             choices: &[],
             default: None,
@@ -121,6 +126,23 @@ impl KeySpec {
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
+    }
+
+    /// The same key, required unless one of these other keys has this text; `""` means any.
+    #[must_use]
+    pub const fn required_unless(
+        mut self,
+        others: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.required = true;
+        self.unless = others;
+        self
+    }
+
+    /// The other keys that make it optional, with the text they must have; `""` means any.
+    #[must_use]
+    pub const fn unless(&self) -> &'static [(&'static str, &'static str)] {
+        self.unless
     }
 
     /// The same key, whose text is no secret although it may be given by reference (a user name).
@@ -227,6 +249,8 @@ pub enum Value {
     TextList(Vec<String>),
     /// Names and texts.
     TextTable(Vec<(String, String)>),
+    /// Names, and where their secrets come from.
+    SecretTable(Vec<(String, SharedSource)>),
 }
 
 /// The values of one definition, by clear key name.
@@ -275,6 +299,33 @@ impl Settings {
     pub fn boolean(&self, key: &'static str) -> Option<bool> {
         match self.0.get(key) {
             Some(Value::Boolean(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Names and the sources of their secrets; empty if the table is not there.
+    #[must_use]
+    pub fn secret_table(&self, key: &'static str) -> &[(String, SharedSource)] {
+        match self.0.get(key) {
+            Some(Value::SecretTable(table)) => table,
+            _ => &[],
+        }
+    }
+
+    /// Texts; empty if the list is not there.
+    #[must_use]
+    pub fn text_list(&self, key: &'static str) -> &[String] {
+        match self.0.get(key) {
+            Some(Value::TextList(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Seconds, if they are there.
+    #[must_use]
+    pub fn seconds(&self, key: &'static str) -> Option<Duration> {
+        match self.0.get(key) {
+            Some(Value::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).ok(),
             _ => None,
         }
     }

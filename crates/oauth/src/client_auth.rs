@@ -87,7 +87,7 @@ pub trait ClientAuth: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), &'static str>;
 }
 
-/// The client authentication of this name: `basic`, `basic_raw` or `post`.
+/// The client authentication of this name: `basic`, `basic_raw`, `post` or `none`.
 ///
 /// ```
 /// assert_eq!(gatepass_oauth::client_auth("post").unwrap().name(), "post");
@@ -99,6 +99,7 @@ pub fn client_auth(name: &str) -> Option<Arc<dyn ClientAuth>> {
         "basic" => Some(Arc::new(Basic)),
         "basic_raw" => Some(Arc::new(BasicRaw)),
         "post" => Some(Arc::new(Post)),
+        "none" => Some(Arc::new(Public)),
         _ => None,
     }
 }
@@ -217,6 +218,31 @@ impl ClientAuth for Post {
     ) -> Result<(), &'static str> {
         request.pair("client_id", credential.client_id.expose());
         request.pair("client_secret", credential.client_secret.expose());
+        Ok(())
+    }
+}
+
+/// `none`: the client names itself and proves nothing (RFC 6749 s3.2.1), or proves itself by its TLS
+/// certificate alone.
+///
+/// ```
+/// use gatepass_oauth::{ClientAuth, Public};
+/// assert_eq!(Public.name(), "none");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Public;
+
+impl ClientAuth for Public {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn prove(
+        &self,
+        credential: &ClientCredentials,
+        request: &mut TokenRequest,
+    ) -> Result<(), &'static str> {
+        request.pair("client_id", credential.client_id.expose());
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::credential::ClientCredentials;
 use crate::credential::Scope;
 use crate::error::{TokenError, TokenErrorKind};
 use crate::lifetime::MAX_LIFETIME;
+use crate::provider_errors;
 use crate::skew::Skew;
 use crate::transport::TokenReply;
 
@@ -102,10 +103,16 @@ pub fn decode(
         .ok()
         .and_then(|fields| fields.error.as_ref())
     {
-        return Err(refusal(credential, reply, Some(&plain_code(code))));
+        let description = fields.as_ref().ok().and_then(Fields::description);
+        return Err(refusal(
+            credential,
+            reply,
+            Some(&plain_code(code)),
+            description,
+        ));
     }
     if !reply.status.is_success() {
-        return Err(refusal(credential, reply, None));
+        return Err(refusal(credential, reply, None, None));
     }
     let status = reply.status.as_u16();
     let fields = fields.map_err(|what| {
@@ -166,9 +173,14 @@ struct Fields {
     expires_on: Option<Value>,
     scope: Option<Value>,
     error: Option<Value>,
+    error_description: Option<Value>,
 }
 
 impl Fields {
+    fn description(&self) -> Option<&str> {
+        self.error_description.as_ref()?.as_str()
+    }
+
     /// The stated lifetime; zero for one that is over already.
     fn lifetime(&self, now: Now) -> Option<Duration> {
         let from_now = self.expires_in.as_ref().and_then(number);
@@ -240,6 +252,7 @@ fn form_fields(text: &str) -> Fields {
             "expires_on" => fields.expires_on = Some(value.into()),
             "scope" => fields.scope = Some(value.into()),
             "error" => fields.error = Some(value.into()),
+            "error_description" => fields.error_description = Some(value.into()),
             _ => {}
         }
     }
@@ -260,7 +273,12 @@ fn plain_code(code: &Value) -> String {
 }
 
 /// What a refusing reply means, and what to do (RFC 6749 s5.2).
-fn refusal(credential: &ClientCredentials, reply: &TokenReply, code: Option<&str>) -> TokenError {
+fn refusal(
+    credential: &ClientCredentials,
+    reply: &TokenReply,
+    code: Option<&str>,
+    description: Option<&str>,
+) -> TokenError {
     let endpoint = credential.endpoint();
     let status = reply.status;
     let number = status.as_u16();
@@ -287,6 +305,10 @@ fn refusal(credential: &ClientCredentials, reply: &TokenReply, code: Option<&str
             "token endpoint {endpoint} redirects elsewhere ({number}), where no secret is sent: set token_url to its final address"
         );
         return fail(TokenErrorKind::Unreadable, what);
+    }
+    if let Some((cause, fix)) = description.and_then(provider_errors::explain) {
+        let what = format!("token endpoint {endpoint} says {cause}: {fix}");
+        return fail(TokenErrorKind::Refused, what);
     }
     let scope_hint = match credential.scope {
         Scope::Default => {
@@ -583,6 +605,72 @@ mod tests {
         check("Tue, 24 Nov 2026 10:00:20 GMT", Some(20));
         check("Tue, 24 Nov 2026 09:00:00 GMT", Some(0));
         check("soon", None);
+    }
+
+    fn provider(status: u16, body: &str) -> String {
+        decode(&credential(), &reply(status, body), NOW).map_or_else(
+            |error| error.to_string(),
+            |granted| format!("{} s, {:?}", granted.lifetime.as_secs(), granted.scope),
+        )
+    }
+
+    /// Replies of the shape each provider documents, and its common refusals.
+    #[test]
+    fn replies_of_providers_are_read() {
+        let entra = r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"eyJ0.e30.x"}"#;
+        assert_eq!(provider(200, entra), "3599 s, None");
+        let entra_v1 = r#"{"token_type":"Bearer","expires_in":"3599","expires_on":"4600","not_before":"1000","resource":"r","access_token":"t"}"#;
+        assert_eq!(provider(200, entra_v1), "3599 s, None");
+        let databricks =
+            r#"{"access_token":"t","token_type":"Bearer","expires_in":3600,"scope":"all-apis"}"#;
+        assert_eq!(provider(200, databricks), "3600 s, Some(\"all-apis\")");
+        let okta = r#"{"token_type":"Bearer","expires_in":86400,"access_token":"t","scope":"ml"}"#;
+        assert_eq!(provider(200, okta), "86400 s, Some(\"ml\")");
+        let auth0 =
+            r#"{"access_token":"t","scope":"read:m","expires_in":86400,"token_type":"Bearer"}"#;
+        assert_eq!(provider(200, auth0), "86400 s, Some(\"read:m\")");
+        let keycloak = r#"{"access_token":"t","expires_in":300,"refresh_expires_in":0,"token_type":"Bearer","not-before-policy":0,"scope":"email profile"}"#;
+        assert_eq!(provider(200, keycloak), "300 s, Some(\"email profile\")");
+        let check = |status, body: &str, needle: &str| {
+            let text = provider(status, body);
+            assert!(text.contains(needle), "no {needle:?} in {text}");
+            assert!(!text.contains("canary"), "{text}");
+        };
+        check(
+            401,
+            r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided. canary","error_codes":[7000215]}"#,
+            "the secret's value, not its id",
+        );
+        check(
+            400,
+            r#"{"error":"unauthorized_client","error_description":"AADSTS700016: Application with identifier 'canary' was not found"}"#,
+            "check client_id and tenant",
+        );
+        check(
+            400,
+            r#"{"error":"invalid_request","error_description":"AADSTS90002: Tenant 'canary' not found."}"#,
+            "no such tenant",
+        );
+        check(
+            401,
+            r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#,
+            "check client_id and client_secret",
+        );
+        check(
+            400,
+            r#"{"error":"invalid_scope","error_description":"One or more scopes are not configured for the authorization server resource."}"#,
+            "has no such scope (Okta)",
+        );
+        check(
+            403,
+            r#"{"error":"access_denied","error_description":"Service not enabled within domain: https://canary"}"#,
+            "no API of that audience",
+        );
+        check(
+            401,
+            r#"{"error":"unauthorized_client","error_description":"Client not enabled to retrieve service account"}"#,
+            "has no service account",
+        );
     }
 
     proptest! {

@@ -30,6 +30,8 @@ mod lifetime; // when to renew, when to stop using
 mod matcher; // which answers reject a token
 mod method; // the authentication method
 mod observer; // what happens, told to whoever counts it
+mod preset; // providers as data
+mod provider_errors; // what they mean by their refusals
 #[cfg(feature = "reqwest")]
 mod reqwest_transport;
 mod skew; // how far our clock is from a server's
@@ -40,7 +42,7 @@ mod tuning; // the knobs of the engine // how requests reach the token endpoint 
 
 pub use cache::TokenCache;
 pub use client::{OAuth, OAuthBuilder};
-pub use client_auth::{Basic, BasicRaw, ClientAuth, Post, TokenRequest, client_auth};
+pub use client_auth::{Basic, BasicRaw, ClientAuth, Post, Public, TokenRequest, client_auth};
 pub use credential::{ClientCredentials, DEFAULT_SCOPE, RESERVED_PARAMS, Scope};
 pub use decode::{Granted, decode};
 pub use encode::encode;
@@ -53,6 +55,7 @@ pub use lifetime::{Deadlines, deadlines};
 pub use matcher::Matcher;
 pub use method::{Engine, TokenMethod};
 pub use observer::{Event, Observer, Rejection};
+pub use preset::{PRESETS, Preset, preset};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::ReqwestTransport;
 pub use skew::Skew;

@@ -7,5 +7,6 @@
 
 mod bad_configs;
 mod forms;
+mod providers;
 mod sources;
 mod written;

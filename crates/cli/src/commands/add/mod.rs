@@ -207,7 +207,13 @@ impl<'a> Draft<'a> {
         for spec in self.method(&tag)?.keys() {
             let given = self.block.has(spec.name())
                 || spec.alias_name().is_some_and(|alias| self.block.has(alias));
-            if given || !spec.is_required() {
+            let excused = spec.unless().iter().any(|(other, text)| {
+                let wanted = Written::Text((*text).to_owned());
+                self.block
+                    .value(other)
+                    .is_some_and(|value| text.is_empty() || *value == wanted)
+            });
+            if given || excused || !spec.is_required() {
                 continue;
             }
             let name = spec.name();
