@@ -68,32 +68,101 @@ pub fn custom(name: &str, value: impl IntoSource) -> Builder {
 #[cfg(feature = "oauth")]
 #[must_use]
 pub fn oauth(token_url: &str) -> OAuthCall {
-    OAuthCall {
-        token_url: token_url.to_owned(),
-        client_auth: None,
-    }
+    OAuthCall::of("token_url", token_url)
+}
+
+/// The same, with the token endpoint that an issuer publishes (RFC 8414, OpenID Connect Discovery).
+///
+/// ```
+/// let churn = gatepass_client::oauth_issuer("https://auth.example.com/tenant")
+///     .client("client_12345", "s3cr3t")
+///     .url("https://models.example.com/")
+///     .build()?;
+/// # Ok::<(), gatepass_client::Error>(())
+/// ```
+#[cfg(feature = "oauth")]
+#[must_use]
+pub fn oauth_issuer(issuer: &str) -> OAuthCall {
+    OAuthCall::of("issuer", issuer)
+}
+
+/// The same, with what is known of a provider filled in; the rest is set with
+/// [`OAuthCall::set`].
+///
+/// ```
+/// let gpt = gatepass_client::oauth_provider("azure-openai")
+///     .set("tenant", "contoso.onmicrosoft.com")
+///     .client("client_12345", "s3cr3t")
+///     .base_url("https://example.openai.azure.com/openai/v1")
+///     .build()?;
+/// # Ok::<(), gatepass_client::Error>(())
+/// ```
+#[cfg(feature = "oauth")]
+#[must_use]
+pub fn oauth_provider(name: &str) -> OAuthCall {
+    OAuthCall::of("provider", name)
 }
 
 /// An OAuth deployment that still wants to know its client.
 ///
 /// ```
-/// let builder = gatepass_client::oauth("https://auth.example.com/token").client_auth("post").client("id", "s3cr3t");
+/// let builder = gatepass_client::oauth("https://auth.example.com/token")
+///     .set("client_auth", "post")
+///     .seconds("margin", 40.0)
+///     .list("rejected_when", &["403 expired"])
+///     .client("id", "s3cr3t");
 /// assert!(builder.url("https://models.example.com/").build().is_ok());
 /// ```
 #[cfg(feature = "oauth")]
+#[must_use]
 #[derive(Debug)]
 pub struct OAuthCall {
-    token_url: String,
-    client_auth: Option<&'static str>,
+    settings: Vec<(&'static str, gatepass_core::Value)>,
+    params: Vec<(String, SharedSource)>,
 }
 
+/// The keys are those of a configuration with `authentication = "oauth"`; a wrong one is an error
+/// when the deployment is built.
 #[cfg(feature = "oauth")]
 impl OAuthCall {
-    /// How the client proves itself: `basic` (the default), `basic_raw` or `post`.
-    #[must_use]
-    pub fn client_auth(mut self, name: &'static str) -> Self {
-        self.client_auth = Some(name);
+    fn of(key: &'static str, text: &str) -> Self {
+        let new = Self {
+            settings: Vec::new(),
+            params: Vec::new(),
+        };
+        new.set(key, text)
+    }
+
+    fn value(mut self, key: &'static str, value: gatepass_core::Value) -> Self {
+        self.settings.push((key, value));
         self
+    }
+
+    /// Sets a key that takes text: `client_auth`, `audience`, `resource`, `tenant`, `host`, ..
+    pub fn set(self, key: &'static str, text: &str) -> Self {
+        self.value(key, gatepass_core::Value::Text(text.to_owned()))
+    }
+
+    /// Sets a key that takes seconds: `margin`, `renew_before`, `max_lifetime`, ..
+    pub fn seconds(self, key: &'static str, seconds: f64) -> Self {
+        self.value(key, gatepass_core::Value::Seconds(seconds))
+    }
+
+    /// Sets a key that takes texts: `rejected_when`, `token_origins`.
+    pub fn list(self, key: &'static str, texts: &[&str]) -> Self {
+        let texts = texts.iter().map(|text| (*text).to_owned()).collect();
+        self.value(key, gatepass_core::Value::TextList(texts))
+    }
+
+    /// One more form pair of the token request.
+    pub fn param(mut self, name: &str, value: impl IntoSource) -> Self {
+        self.params.push((name.to_owned(), value.into_source()));
+        self
+    }
+
+    /// How the client proves itself: `basic` (the default), `basic_raw`, `post` or `none`.
+    pub fn client_auth(self, name: &str) -> Self {
+        self.set("client_auth", name)
     }
 
     /// The client's id and secret.
@@ -101,25 +170,32 @@ impl OAuthCall {
         use gatepass_core::{MethodFactory, Settings, Value};
         let (id, secret) = (id.into_source(), secret.into_source());
         Builder::of(move |parts| {
-            let mut settings = vec![
-                ("token_url", Value::Text(self.token_url)),
-                ("client_id", Value::Secret(id)),
-                ("client_secret", Value::Secret(secret)),
-            ];
+            let mut settings = self.settings;
+            settings.push(("client_id", Value::Secret(id)));
+            settings.push(("client_secret", Value::Secret(secret)));
+            if !self.params.is_empty() {
+                settings.push(("params", Value::SecretTable(self.params)));
+            }
             settings.extend(
                 parts
                     .scope
                     .map(|scope| ("scope", Value::Text(scope.to_owned()))),
-            );
-            settings.extend(
-                self.client_auth
-                    .map(|name| ("client_auth", Value::Text(name.to_owned()))),
             );
             let settings: Settings = settings.into_iter().collect();
             let cache = gatepass_oauth::TokenCache::shared();
             let mut factory = gatepass_oauth::OAuthFactory::new(cache, parts.connector.clone());
             if let Some(clock) = parts.clock {
                 factory = factory.with_clock(Arc::clone(clock));
+            }
+            if let Some(key) = settings.keys().find(|key| {
+                let known = factory.keys().iter();
+                !known
+                    .map(gatepass_core::KeySpec::name)
+                    .any(|known| known == *key)
+            }) {
+                return Err(format!(
+                    "{key} is no key of authentication = \"oauth\": see docs/configuration.md"
+                ));
             }
             factory
                 .build(&settings, &parts.context)

@@ -22,7 +22,7 @@ mod send; // a call being made: credential, redirects, one replay // what went w
 
 pub use build::{Builder, basic, bearer, custom, none};
 #[cfg(feature = "oauth")]
-pub use build::{OAuthCall, oauth};
+pub use build::{OAuthCall, oauth, oauth_issuer, oauth_provider};
 pub use caller::Caller;
 #[cfg(feature = "config")]
 pub use client::{Client, registry};

@@ -50,6 +50,14 @@ impl Outgoing {
         !matches!(self.payload, Payload::Stream(_))
     }
 
+    /// Whether it is worth sending twice.
+    pub(crate) fn is_within(&self, limit: u64) -> bool {
+        match &self.payload {
+            Payload::Bytes(bytes) => bytes.len() as u64 <= limit,
+            Payload::Empty | Payload::Stream(_) => true,
+        }
+    }
+
     pub(crate) fn body_view(&self) -> BodyView<'_> {
         match &self.payload {
             Payload::Empty => BodyView::Empty,

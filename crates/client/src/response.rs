@@ -1,5 +1,6 @@
 //! The answer, with a timer between its pieces.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,6 +29,8 @@ use crate::error::{Error, ErrorKind};
 /// ```
 pub struct Response {
     inner: reqwest::Response,
+    /// Pieces of the body that were looked at already.
+    seen: VecDeque<Bytes>,
     caller: Caller,
     idle: Duration,
     deadline: Option<Instant>,
@@ -46,12 +49,14 @@ impl fmt::Debug for Response {
 impl Response {
     pub(crate) fn new(
         inner: reqwest::Response,
+        seen: Vec<Bytes>,
         caller: Caller,
         idle: Duration,
         deadline: Option<Instant>,
     ) -> Self {
         Self {
             inner,
+            seen: seen.into(),
             caller,
             idle,
             deadline,
@@ -94,6 +99,9 @@ impl Response {
     /// # Errors
     /// When the connection breaks, or nothing comes within `idle_timeout` or the whole limit.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        if let Some(piece) = self.seen.pop_front() {
+            return Ok(Some(piece));
+        }
         let idle = Instant::now().checked_add(self.idle);
         let limit = match (idle, self.deadline) {
             (Some(idle), Some(deadline)) => Some(idle.min(deadline)),

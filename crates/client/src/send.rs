@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use gatepass_core::{Attempt, Origin, ResponseView};
 use http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
@@ -20,39 +21,51 @@ use crate::error::{Error, ErrorKind};
 use crate::outgoing::{Outgoing, Payload, ReqwestOutbound};
 use crate::response::Response;
 
+/// How long the beginning of a body is waited for, piece by piece, where it has to be seen.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Redirects followed at most.
 const MAX_REDIRECTS: usize = 10;
 
 pub(crate) async fn send(caller: &Caller, mut outgoing: Outgoing) -> Result<Response, Error> {
     let call = Call::new(caller, &outgoing);
-    let mut response = call.to_deployment(&mut outgoing).await?;
+    let mut answer = call.to_deployment(&mut outgoing).await?;
     // Once a redirect has left the origin, nothing of the caller's goes along any more, not even
     // when another one leads back.
     let mut at_home = true;
     for _ in 0..MAX_REDIRECTS {
-        let Some(location) = redirect_target(&response, &outgoing.url) else {
+        let Some(location) = redirect_target(&answer.response, &outgoing.url) else {
             break;
         };
         let stays = at_home && Origin::of(&location).as_ref() == Some(caller.deployment().origin());
         let downgrade = outgoing.url.scheme() == "https" && location.scheme() == "http";
-        if downgrade || !may_follow(response.status(), stays, &outgoing) {
+        if downgrade || !may_follow(answer.response.status(), stays, &outgoing) {
             break;
         }
-        rewrite(&mut outgoing, response.status(), location, stays);
+        rewrite(&mut outgoing, answer.response.status(), location, stays);
         at_home = stays;
-        response = if stays {
+        answer = if stays {
             call.to_deployment(&mut outgoing).await?
         } else {
             let client = caller.connections().foreign(caller.deployment())?;
-            call.execute(client, outgoing.attempt()).await?
+            let response = call.execute(client, outgoing.attempt()).await?;
+            let seen = Vec::new();
+            Answer { response, seen }
         };
     }
     Ok(Response::new(
-        response,
+        answer.response,
+        answer.seen,
         caller.clone(),
         call.idle,
         call.deadline,
     ))
+}
+
+/// An answer, with the beginning of its body where that had to be seen.
+struct Answer {
+    response: reqwest::Response,
+    seen: Vec<Bytes>,
 }
 
 /// The time limits of one call, redirects and replay included.
@@ -77,7 +90,7 @@ impl<'a> Call<'a> {
     }
 
     /// Sends with the credential; after a refusal once more with a renewed one, where that is safe.
-    async fn to_deployment(&self, outgoing: &mut Outgoing) -> Result<reqwest::Response, Error> {
+    async fn to_deployment(&self, outgoing: &mut Outgoing) -> Result<Answer, Error> {
         let deployment = self.caller.deployment();
         let mut attempt = Attempt::default();
         let mut replayed = false;
@@ -92,14 +105,25 @@ impl<'a> Call<'a> {
             );
             let applied = self.in_time(authorize).await?;
             let applied = applied.map_err(|error| Error::of_auth(error, self.caller.name()))?;
-            let response = self
+            let mut response = self
                 .execute(self.caller.connections().own(), request)
                 .await?;
-            let view = ResponseView::head(response.status(), response.headers());
-            let repeatable = outgoing.can_repeat() && !replayed;
+            let head = ResponseView::head(response.status(), response.headers());
+            let wanted = deployment.wants_body(&applied, &head);
+            let seen = match wanted {
+                Some(bytes) => self.beginning(&mut response, bytes).await?,
+                None => Vec::new(),
+            };
+            let body = seen.concat();
+            let mut view = ResponseView::head(response.status(), response.headers());
+            if wanted.is_some() {
+                view = view.with_body(&body);
+            }
+            let limit = deployment.transport().replay_body_limit;
+            let repeatable = outgoing.can_repeat() && outgoing.is_within(limit) && !replayed;
             let again = self.in_time(deployment.reconsider(&applied, &view, repeatable));
             let Ok(Some(again)) = again.await else {
-                return Ok(response);
+                return Ok(Answer { response, seen });
             };
             tracing::debug!(
                 deployment = self.caller.name(),
@@ -130,6 +154,36 @@ impl<'a> Call<'a> {
             let origin = self.caller.deployment().origin().to_string();
             Error::of_reqwest(&error, self.caller.name(), &origin)
         })
+    }
+
+    /// The first pieces of the body, until there are that many bytes. A pause or a break in it ends
+    /// the look: whoever reads on meets it again.
+    async fn beginning(
+        &self,
+        response: &mut reqwest::Response,
+        bytes: usize,
+    ) -> Result<Vec<Bytes>, Error> {
+        let mut seen: Vec<Bytes> = Vec::new();
+        while seen.iter().map(Bytes::len).sum::<usize>() < bytes {
+            let limit = now().checked_add(LOOK);
+            let limit = limit.into_iter().chain(self.deadline).min();
+            let piece = match limit {
+                Some(limit) => match timeout_at(limit, response.chunk()).await {
+                    Ok(piece) => piece,
+                    Err(_) => break,
+                },
+                None => response.chunk().await,
+            };
+            match piece {
+                Ok(Some(piece)) => seen.push(piece),
+                Ok(None) => break,
+                Err(error) => {
+                    let origin = self.caller.deployment().origin().to_string();
+                    return Err(Error::of_reqwest(&error, self.caller.name(), &origin));
+                }
+            }
+        }
+        Ok(seen)
     }
 
     /// Waits no longer than the whole call may take.

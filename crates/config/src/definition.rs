@@ -375,6 +375,12 @@ impl Definition<'_> {
                 Some(number) if number > 0.0 && number <= MAX_SECONDS => Ok(Value::Seconds(number)),
                 _ => wrong("must be a number of seconds above 0 and at most a year"),
             },
+            KeyKind::Bytes => match node.value {
+                Tree::Integer(number) => u64::try_from(number)
+                    .map(Value::Bytes)
+                    .map_err(|_| "must be a whole number of bytes, 0 or above".to_owned()),
+                _ => wrong("must be a whole number of bytes, 0 or above"),
+            },
             KeyKind::TextList => match &node.value {
                 Tree::List(items) => items
                     .iter()
@@ -425,6 +431,9 @@ impl Definition<'_> {
         set(&mut transport.first_byte_timeout, "first_byte_timeout");
         set(&mut transport.idle_timeout, "idle_timeout");
         transport.total_timeout = seconds("total_timeout");
+        if let Some(Value::Bytes(limit)) = shared.value("replay_body_limit") {
+            transport.replay_body_limit = *limit;
+        }
         let mut wrong = |key, what: &str| {
             let found = vec![SettingProblem::new(key, what)];
             problems.extend(self.explain(self.table, SHARED_KEYS, found));

@@ -60,6 +60,12 @@ pub const SHARED_KEYS: &[KeySpec] = &[
     )
     .default_is("none"),
     KeySpec::new(
+        "replay_body_limit",
+        KeyKind::Bytes,
+        "bytes of a body that is sent once more after a rejected token; a longer one is not",
+    )
+    .default_is("8388608"),
+    KeySpec::new(
         "allow_insecure_http",
         KeyKind::Boolean,
         "permits http beyond this machine",

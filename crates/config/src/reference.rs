@@ -154,6 +154,7 @@ fn takes(spec: &KeySpec) -> String {
         KeyKind::Secret => "text, or a reference like a secret",
         KeyKind::Boolean => "`true` or `false`",
         KeyKind::Seconds => "seconds, whole or not",
+        KeyKind::Bytes => "bytes, whole",
         KeyKind::TextList => "list of texts",
         KeyKind::TextTable => "table of texts",
         KeyKind::SecretTable => "table of secrets",

@@ -149,6 +149,7 @@ fn kind(spec: &KeySpec) -> Value {
         KeyKind::Seconds => {
             json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 31_536_000 })
         }
+        KeyKind::Bytes => json!({ "type": "integer", "minimum": 0 }),
         KeyKind::TextList => json!({ "type": "array", "items": { "type": "string" } }),
         KeyKind::SecretTable => {
             json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/secret" } })

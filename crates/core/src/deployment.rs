@@ -276,6 +276,16 @@ impl Deployment {
         result.map_err(|error| error.for_deployment(&self.name))
     }
 
+    /// How much of the body must be seen, in bytes, before [`Deployment::reconsider`] can tell whether
+    /// the credential was rejected; mostly none.
+    #[must_use]
+    pub fn wants_body(&self, applied: &AppliedAll, answer: &ResponseView<'_>) -> Option<usize> {
+        match self.credentials.observe(applied, answer) {
+            Verdict::NeedsBody(bytes) if answer.body.is_none() => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// What an answer calls for: `Some` to send the request once more, with what is in it; `None` to
     /// hand the answer on. Call it once for each call, so that nothing is sent a third time.
     ///

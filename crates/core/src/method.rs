@@ -290,6 +290,13 @@ impl<'a> ResponseView<'a> {
             body: None,
         }
     }
+
+    /// The same with the beginning of its body.
+    #[must_use]
+    pub fn with_body(mut self, beginning: &'a [u8]) -> Self {
+        self.body = Some(beginning);
+        self
+    }
 }
 
 /// What a response says about the credential.

@@ -59,6 +59,8 @@ pub enum KeyKind {
     Boolean,
     /// A number of seconds, whole or not.
     Seconds,
+    /// A number of bytes, whole.
+    Bytes,
     /// A list of texts.
     TextList,
     /// A table of names and texts.
@@ -245,6 +247,8 @@ pub enum Value {
     Boolean(bool),
     /// Seconds.
     Seconds(f64),
+    /// Bytes.
+    Bytes(u64),
     /// Texts.
     TextList(Vec<String>),
     /// Names and texts.
@@ -270,6 +274,11 @@ impl FromIterator<(&'static str, Value)> for Settings {
 }
 
 impl Settings {
+    /// The keys that are there.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+
     /// The value of a key, if it is there.
     #[must_use]
     pub fn value(&self, key: &'static str) -> Option<&Value> {

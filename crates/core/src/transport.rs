@@ -31,6 +31,8 @@ pub struct TransportSettings {
     pub idle_timeout: Duration,
     /// Limit for the whole call; none by default, because generation is slow.
     pub total_timeout: Option<Duration>,
+    /// The longest body, in bytes, that is sent once more after a rejected token.
+    pub replay_body_limit: u64,
     /// Permits plain http beyond loopback.
     pub allow_insecure_http: bool,
 }
@@ -46,6 +48,7 @@ impl Default for TransportSettings {
             first_byte_timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(300),
             total_timeout: None,
+            replay_body_limit: 8 * 1024 * 1024,
             allow_insecure_http: false,
         }
     }

@@ -33,7 +33,7 @@ pub use gatepass_client::{
 #[cfg(all(feature = "client", feature = "config"))]
 pub use gatepass_client::{Client, registry};
 #[cfg(all(feature = "client", feature = "oauth"))]
-pub use gatepass_client::{OAuthCall, oauth};
+pub use gatepass_client::{OAuthCall, oauth, oauth_issuer, oauth_provider};
 
 /// OAuth 2.0 client credentials: token exchange with an expiring cache.
 #[cfg(feature = "oauth")]

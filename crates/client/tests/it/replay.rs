@@ -102,3 +102,52 @@ async fn expiry_is_crossed_without_a_failed_call() {
     }
     assert_eq!(tokens.requests(), 3, "after {calls} calls");
 }
+
+/// Some deployments say "expired" with a 403, whose status alone means something else too.
+#[tokio::test]
+async fn a_403_rejects_by_what_its_body_says_and_stays_whole() {
+    let tokens = TokenServer::start().await.unwrap();
+    let model = Model::start(Access::Token(tokens.clone())).await.unwrap();
+    let oauth =
+        gatepass_client::oauth(&tokens.url()).list("rejected_when", &["403 token is expir"]);
+    let caller = oauth.client("client", "secret").url(&model.url("/predict"));
+    let caller = caller.build().unwrap();
+    let expired = "{\"message\":\"Token is expiring within 30 seconds\"}";
+    let denied = "{\"error\":\"PERMISSION_DENIED\"}".repeat(1000);
+
+    model.next(Reply::status(403).body(denied.clone()));
+    let response = caller.post("").body("x").send().await.unwrap();
+    assert_eq!(response.status(), 403);
+    assert_eq!(response.text().await.unwrap(), denied);
+    assert_eq!((model.seen().len(), tokens.requests()), (1, 1));
+
+    model.next(Reply::status(403).body(expired));
+    let response = caller.post("").body("x").send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!((model.seen().len(), tokens.requests()), (3, 2));
+    assert_eq!(&model.seen()[2].body[..], b"x");
+}
+
+#[tokio::test]
+async fn a_long_body_is_sent_once() {
+    let tokens = TokenServer::start().await.unwrap();
+    let model = Model::start(Access::Token(tokens.clone())).await.unwrap();
+    let mut transport = gatepass_core::TransportSettings::default();
+    transport.replay_body_limit = 4;
+    let caller = gatepass_client::oauth(&tokens.url()).client("client", "secret");
+    let caller = caller
+        .url(&model.url("/predict"))
+        .transport(transport)
+        .build()
+        .unwrap();
+    model.next(Reply::status(401));
+    assert_eq!(
+        caller.post("").body("12345").send().await.unwrap().status(),
+        401
+    );
+    assert_eq!(
+        caller.post("").body("12345").send().await.unwrap().status(),
+        200
+    );
+    assert_eq!((model.seen().len(), tokens.requests()), (2, 2));
+}

@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
             KeyKind::Boolean => text
                 .parse()
                 .map_or_else(|_| Written::Text(text.to_owned()), Written::Boolean),
-            KeyKind::Seconds => text
+            KeyKind::Seconds | KeyKind::Bytes => text
                 .parse()
                 .map_or_else(|_| Written::Text(text.to_owned()), Written::Number),
             KeyKind::TextList => {
