@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gatepass_core::{
     AppliedAll, Attempt, AuthError, BodyView, Clock, Deployment, Endpoint, Now, ResponseView,
-    Verdict,
+    Secret, SecretError, SecretSource, Verdict,
 };
-use gatepass_oauth::{OAuth, TokenCache, TokenReply, TokenTransport, TransportFailure};
+use gatepass_oauth::{
+    OAuth, OAuthBuilder, TokenCache, TokenReply, TokenTransport, TransportFailure,
+};
 use http::{HeaderMap, Request, StatusCode};
 use tokio::time::Instant;
 
@@ -47,6 +49,10 @@ pub(crate) struct Script {
     pub(crate) habit: Mutex<Act>,
     pub(crate) requests: AtomicUsize,
     pub(crate) starts: Mutex<Vec<Instant>>,
+    /// The one secret that is right; any, if none is set.
+    pub(crate) right_secret: Mutex<Option<String>>,
+    /// What was asked, in order.
+    pub(crate) asked: Mutex<Vec<Request<Bytes>>>,
 }
 
 impl fmt::Debug for Script {
@@ -57,9 +63,15 @@ impl fmt::Debug for Script {
 
 #[async_trait]
 impl TokenTransport for Script {
-    async fn send(&self, _: Request<Bytes>, _: usize) -> Result<TokenReply, TransportFailure> {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        _: usize,
+    ) -> Result<TokenReply, TransportFailure> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
         self.starts.lock().unwrap().push(Instant::now());
+        let refused = self.is_wrong(&request);
+        self.asked.lock().unwrap().push(request);
         tokio::time::sleep(Duration::from_millis(300)).await;
         let act = self.acts.lock().unwrap().pop_front();
         let act = act.unwrap_or_else(|| self.habit.lock().unwrap().clone());
@@ -71,6 +83,9 @@ impl TokenTransport for Script {
                 body: body.into_bytes().into(),
             })
         };
+        if refused {
+            return reply(401, "{\"error\":\"invalid_client\"}".to_owned());
+        }
         match act {
             Act::Token(expires_in) => reply(
                 200,
@@ -91,6 +106,48 @@ impl TokenTransport for Script {
     }
 }
 
+impl Script {
+    /// Whether the request carries another secret than the right one, as `post` sends it.
+    fn is_wrong(&self, request: &Request<Bytes>) -> bool {
+        let right = self.right_secret.lock().unwrap();
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        right
+            .as_ref()
+            .is_some_and(|right| !body.contains(&format!("client_secret={right}")))
+    }
+}
+
+/// A secret somebody else may change.
+#[derive(Debug)]
+pub(crate) struct Shelf(pub(crate) Mutex<Option<String>>);
+
+#[async_trait]
+impl SecretSource for Shelf {
+    async fn load(&self) -> Result<Secret, SecretError> {
+        let held = self.0.lock().unwrap().clone();
+        held.map(Secret::new)
+            .ok_or_else(|| SecretError::new("the shelf is empty: fill it"))
+    }
+
+    fn literal(&self) -> Option<&Secret> {
+        None
+    }
+
+    fn may_change(&self) -> bool {
+        true
+    }
+}
+
+impl Shelf {
+    pub(crate) fn put(&self, secret: &str) {
+        *self.0.lock().unwrap() = Some(secret.to_owned());
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+}
+
 /// A deployment that authenticates through a scripted token endpoint.
 pub(crate) struct Kit {
     pub(crate) script: Arc<Script>,
@@ -100,18 +157,27 @@ pub(crate) struct Kit {
 
 impl Kit {
     pub(crate) fn new(habit: Act) -> Arc<Self> {
+        let start =
+            |secret: &str| OAuth::builder("https://auth.test/token".parse().unwrap(), "id", secret);
+        Self::with(habit, TokenCache::new(), start("c4nary"))
+    }
+
+    /// With a builder and a cache of the test's own.
+    pub(crate) fn with(habit: Act, cache: TokenCache, builder: OAuthBuilder) -> Arc<Self> {
         let script = Arc::new(Script {
             acts: Mutex::default(),
             habit: Mutex::new(habit),
             requests: AtomicUsize::new(0),
             starts: Mutex::default(),
+            right_secret: Mutex::default(),
+            asked: Mutex::default(),
         });
         let clock = Arc::new(TokioClock {
             start: Instant::now(),
         });
-        let method = OAuth::builder("https://auth.test/token".parse().unwrap(), "id", "c4nary")
+        let method = builder
             .clock(clock.clone())
-            .cache(TokenCache::new())
+            .cache(cache)
             .build(script.clone());
         let endpoint = Endpoint::parse(Some("https://models.test/v1"), None, false).unwrap();
         let deployment = Deployment::new("churn", endpoint, vec![method]).unwrap();

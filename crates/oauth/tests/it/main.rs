@@ -5,7 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod discovery;
 mod engine;
 mod faults;
 mod kit;
+mod observed;
+mod rotation;
 mod sockets;
