@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use gatepass_command::CommandFactory;
 use gatepass_core::Registry;
 use gatepass_oauth::{OAuthFactory, TokenStore};
 
 pub(crate) fn registry() -> Registry {
-    Registry::builtin().with(OAuthFactory::default())
+    Registry::builtin()
+        .with(OAuthFactory::default())
+        .with(CommandFactory::default())
 }
 
 /// The same, with tokens kept outside this process.

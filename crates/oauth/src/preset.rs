@@ -36,6 +36,7 @@ pub struct Preset {
 }
 
 /// Keys whose text goes into a preset's templates, with what they mean.
+#[cfg(any(test, feature = "reqwest"))]
 pub(crate) const HELD: [&str; 5] = ["host", "tenant", "realm", "resource", "account_id"];
 
 const COGNITIVE: &str = "https://cognitiveservices.azure.com/.default";
@@ -141,6 +142,7 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 }
 
 /// A template with the held texts in place; the error is the key that is missing.
+#[cfg(any(test, feature = "reqwest"))]
 pub(crate) fn fill<'a>(
     template: &'static str,
     held: impl Fn(&'static str) -> Option<&'a str>,
