@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenServer::start()
         .await?
         .expires_in(Duration::from_secs(3600))
-        .clock(&clock);
+        .clock(clock.shared());
     let model = Model::start(Access::Token(tokens.clone())).await?;
     let churn = gatepass::oauth(&tokens.url())
         .client("client", "secret")

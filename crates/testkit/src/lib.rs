@@ -30,6 +30,7 @@
 //! | what was sent | [`Model::seen`], [`TokenServer::bodies`], [`TokenServer::requests`] |
 
 mod clock; // moves when it is told to
+mod memory; // a server without a socket
 mod model; // answers whoever brings the credential
 mod reply; // scripted answers, faults among them
 mod server; // one listener, one handler

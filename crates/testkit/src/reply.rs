@@ -1,5 +1,6 @@
 //! Scripted answers, faults among them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,18 +23,20 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-    delay: Duration,
-    fault: Fault,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) delay: Duration,
+    pub(crate) fault: Fault,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
     None,
     Torn,
     Silent,
+    /// These bytes, each after a pause, then the end of the connection.
+    Raw(Arc<[(Duration, Bytes)]>),
 }
 
 impl Reply {
@@ -62,6 +65,16 @@ impl Reply {
     pub fn silence() -> Self {
         Self {
             fault: Fault::Silent,
+            ..Self::status(200)
+        }
+    }
+
+    /// These bytes as they are, each piece after a pause, then the end of the connection. Only a
+    /// server in memory can send them; any other one closes the connection at once.
+    #[must_use]
+    pub fn raw(pieces: Vec<(Duration, Bytes)>) -> Self {
+        Self {
+            fault: Fault::Raw(pieces.into()),
             ..Self::status(200)
         }
     }
@@ -104,6 +117,10 @@ impl Reply {
             tokio::time::sleep(self.delay).await;
         }
         let mut headers = self.headers;
+        if let Fault::Raw(_) = self.fault {
+            let torn = stream::once(async { Err(std::io::Error::other("closed on purpose")) });
+            return Response::new(StreamBody::new(torn).boxed_unsync());
+        }
         let body = if self.fault == Fault::Torn {
             let promised = HeaderValue::from(self.body.len() + 100);
             headers.insert(http::header::CONTENT_LENGTH, promised);

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use gatepass_core::{Clock, Now, SystemClock};
 use http::Request;
 use http::header::AUTHORIZATION;
+use tokio::io::DuplexStream;
 
-use crate::clock::TestClock;
+use crate::memory::MemoryServer;
 use crate::reply::Reply;
 use crate::server::Server;
 
@@ -32,7 +33,14 @@ use crate::server::Server;
 #[derive(Clone, Debug)]
 pub struct TokenServer {
     state: Arc<State>,
-    server: Arc<Server>,
+    place: Place,
+}
+
+/// Where it is reached.
+#[derive(Clone, Debug)]
+enum Place {
+    Socket(Arc<Server>),
+    Memory(MemoryServer),
 }
 
 #[derive(Debug)]
@@ -59,29 +67,42 @@ impl TokenServer {
     /// # Errors
     /// When no port is to be had.
     pub async fn start() -> io::Result<Self> {
-        let inner = Inner {
-            client: ("client".into(), "secret".into()),
-            lifetime: Duration::from_secs(3600),
-            delay: Duration::ZERO,
-            script: VecDeque::new(),
-            forever: None,
-            tokens: HashMap::new(),
-            clock: Arc::new(SystemClock),
-            bodies: Vec::new(),
-        };
-        let state = Arc::new(State {
-            requests: AtomicUsize::new(0),
-            inner: Mutex::new(inner),
-        });
+        let state = State::new();
         let shared = Arc::clone(&state);
         let server = Server::start(move |request| {
             let state = Arc::clone(&shared);
             async move { state.answer(&request).play().await }
         });
-        Ok(Self {
+        let place = Place::Socket(Arc::new(server.await?));
+        Ok(Self { state, place })
+    }
+
+    /// One without a socket, for tests in fake time: its connections come from
+    /// [`TokenServer::connect`].
+    ///
+    /// ```
+    /// let tokens = gatepass_testkit::TokenServer::in_memory();
+    /// assert_eq!(tokens.url(), "http://localhost/token");
+    /// ```
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let state = State::new();
+        let shared = Arc::clone(&state);
+        let server = MemoryServer::new(move |request| shared.answer(&request));
+        Self {
             state,
-            server: Arc::new(server.await?),
-        })
+            place: Place::Memory(server),
+        }
+    }
+
+    /// The client's end of a new connection that takes one HTTP/1.1 request; `None` where the server
+    /// is reached by its URL.
+    #[must_use]
+    pub fn connect(&self) -> Option<DuplexStream> {
+        match &self.place {
+            Place::Memory(server) => Some(server.connect()),
+            Place::Socket(_) => None,
+        }
     }
 
     /// The same with tokens of this lifetime; whole seconds are what it states.
@@ -93,8 +114,8 @@ impl TokenServer {
 
     /// The same by this clock: give it to what is tested as well, and a token expires at a word.
     #[must_use]
-    pub fn clock(self, clock: &TestClock) -> Self {
-        self.state.lock().clock = clock.shared();
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        self.state.lock().clock = clock;
         self
     }
 
@@ -132,7 +153,10 @@ impl TokenServer {
     /// Where tokens are handed out.
     #[must_use]
     pub fn url(&self) -> String {
-        self.server.url("/token")
+        match &self.place {
+            Place::Socket(server) => server.url("/token"),
+            Place::Memory(_) => "http://localhost/token".to_owned(),
+        }
     }
 
     /// How many token requests came.
@@ -162,6 +186,23 @@ impl TokenServer {
 }
 
 impl State {
+    fn new() -> Arc<Self> {
+        let inner = Inner {
+            client: ("client".into(), "secret".into()),
+            lifetime: Duration::from_secs(3600),
+            delay: Duration::ZERO,
+            script: VecDeque::new(),
+            forever: None,
+            tokens: HashMap::new(),
+            clock: Arc::new(SystemClock),
+            bodies: Vec::new(),
+        };
+        Arc::new(Self {
+            requests: AtomicUsize::new(0),
+            inner: Mutex::new(inner),
+        })
+    }
+
     fn answer(&self, request: &Request<Bytes>) -> Reply {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let mut inner = self.lock();
