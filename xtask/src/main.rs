@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | docs | bench-call`.
+//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | faults | docs | bench-call`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@
 )]
 
 mod bench_call; // instructions of a call beside bare reqwest
+mod faults; // the fault matrix
 mod interop; // the outside components that tests need
 mod lint; // formatting, lints, documentation, licences
 mod shell; // runs commands
@@ -24,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   tidy    rules of the house: layering, file sizes, links
   ci      lint, tidy and test
 
+  faults      the fault matrix: --write puts it into docs/faults.md, --check compares
   docs        writes what documents take from the code
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["tidy"] => tidy::run(),
         ["docs"] => docs(),
+        ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
         _ => Err(USAGE.to_owned()),
@@ -66,7 +69,8 @@ fn test() -> Result<(), String> {
         }
         Err(why) => println!("skipped: tests against real servers: {why}"),
     }
-    shell::run(&mut tests)
+    shell::run(&mut tests)?;
+    faults::run(&["--check"])
 }
 
 /// Documents that are made from the code; tests compare them.

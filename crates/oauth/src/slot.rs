@@ -96,6 +96,24 @@ struct Rejection {
     pending: bool,
     /// The current lease replaced a rejected one, at this time.
     replaced: Option<(Stamp, Duration)>,
+    /// This lease was rejected, in its first minute, while rejections were backed off.
+    passed: Option<Stamp>,
+}
+
+impl Rejection {
+    /// Whether the lease replaced a rejected one, and was itself rejected in its first minute.
+    fn is_suspicious(&self, stamp: Stamp, now: Duration) -> bool {
+        let replaced = self.replaced.filter(|(replaced, _)| *replaced == stamp);
+        let early = replaced.is_some_and(|(_, at)| now < at + REJECTED_EARLY);
+        early || self.passed == Some(stamp)
+    }
+
+    /// A rejection that passes because rejections are backed off is remembered.
+    fn note_passed(&mut self, stamp: Stamp, now: Duration) {
+        if self.is_suspicious(stamp, now) {
+            self.passed = Some(stamp);
+        }
+    }
 }
 
 enum Step {
@@ -211,8 +229,14 @@ impl Slot {
             self.renew_not_before.store(millis(next), Ordering::Relaxed);
             return;
         }
-        // It reached its soft deadline unrejected: whatever was suspected is over.
-        state.rejection = Rejection::default();
+        let current = self.cell.current().map(|lease| lease.stamp());
+        if state.rejection.passed.is_some() && state.rejection.passed == current {
+            // What replaces a lease that is being rejected is as suspicious.
+            state.rejection.pending = true;
+        } else {
+            // It reached its soft deadline unrejected: whatever was suspected is over.
+            state.rejection = Rejection::default();
+        }
         // Without a runtime there is no background; the first caller past the end will wait.
         let _detached = self.start(&mut state, Duration::ZERO);
     }
@@ -256,10 +280,7 @@ impl Slot {
         if current.is_none_or(|lease| lease.stamp() != stamp) {
             return Outcome401::Late;
         }
-        let suspicious = state
-            .rejection
-            .replaced
-            .is_some_and(|(replaced, at)| replaced == stamp && now < at + REJECTED_EARLY);
+        let suspicious = state.rejection.is_suspicious(stamp, now);
         if suspicious && now >= state.rejection.until {
             let backoff = (state.rejection.backoff * 2).clamp(FIRST_BACKOFF, REJECTION_BACKOFF_CAP);
             let first = state.rejection.backoff.is_zero();
@@ -267,9 +288,11 @@ impl Slot {
             state.rejection.until = now + backoff;
             // The backoff that was running is over: one more attempt, then twice as long.
             if first {
+                state.rejection.passed = Some(stamp);
                 return Outcome401::BackedOff;
             }
         } else if now < state.rejection.until {
+            state.rejection.note_passed(stamp, now);
             return Outcome401::BackedOff;
         }
         state.rejection.pending = true;
@@ -280,10 +303,11 @@ impl Slot {
     /// What a rejection of the lease with this stamp calls for.
     pub(crate) fn verdict(&self, stamp: Stamp) -> Verdict {
         let now = self.work.clock.now();
-        let state = self.lock();
+        let mut state = self.lock();
         match self.cell.current() {
             Some(lease) if lease.stamp() != stamp && lease.is_live(now) => Verdict::Replay,
             Some(lease) if lease.stamp() == stamp && now.monotonic() < state.rejection.until => {
+                state.rejection.note_passed(stamp, now.monotonic());
                 Verdict::Refused
             }
             _ => Verdict::Renew,
