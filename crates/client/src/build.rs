@@ -66,7 +66,6 @@ pub fn custom(name: &str, value: impl IntoSource) -> Builder {
 /// # Ok::<(), gatepass_client::Error>(())
 /// ```
 #[cfg(feature = "oauth")]
-#[must_use]
 pub fn oauth(token_url: &str) -> OAuthCall {
     OAuthCall::of("token_url", token_url)
 }
@@ -81,7 +80,6 @@ pub fn oauth(token_url: &str) -> OAuthCall {
 /// # Ok::<(), gatepass_client::Error>(())
 /// ```
 #[cfg(feature = "oauth")]
-#[must_use]
 pub fn oauth_issuer(issuer: &str) -> OAuthCall {
     OAuthCall::of("issuer", issuer)
 }
@@ -98,7 +96,6 @@ pub fn oauth_issuer(issuer: &str) -> OAuthCall {
 /// # Ok::<(), gatepass_client::Error>(())
 /// ```
 #[cfg(feature = "oauth")]
-#[must_use]
 pub fn oauth_provider(name: &str) -> OAuthCall {
     OAuthCall::of("provider", name)
 }

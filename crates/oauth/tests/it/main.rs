@@ -9,6 +9,7 @@ mod discovery;
 mod engine;
 mod faults;
 mod kit;
+mod machine;
 mod observed;
 mod rotation;
 mod sockets;
