@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test | lint | tidy | ci | faults | docs | bench-call`.
+//! Tasks of this repository: `cargo xtask` alone lists them.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -26,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   ci      lint, tidy and test
 
   faults      the fault matrix: --write puts it into docs/faults.md, --check compares
+  loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["tidy"] => tidy::run(),
         ["docs"] => docs(),
+        ["loom"] => loom(),
         ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
@@ -70,7 +72,21 @@ fn test() -> Result<(), String> {
         Err(why) => println!("skipped: tests against real servers: {why}"),
     }
     shell::run(&mut tests)?;
-    faults::run(&["--check"])
+    faults::run(&["--check"])?;
+    loom()
+}
+
+/// The model checks, in a build of their own: loom's locks work only within its models.
+fn loom() -> Result<(), String> {
+    for package in ["gatepass-core", "gatepass-oauth"] {
+        let mut tests = shell::cargo(&["test", "-p", package, "--lib", "--locked", "--", "model"]);
+        tests
+            .env("RUSTFLAGS", "--cfg gatepass_loom")
+            .env("CARGO_TARGET_DIR", shell::root().join("target/loom"))
+            .env("LOOM_MAX_PREEMPTIONS", "3");
+        shell::run(&mut tests)?;
+    }
+    Ok(())
 }
 
 /// Documents that are made from the code; tests compare them.

@@ -6,13 +6,14 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::atomic::AtomicU64 as Counter;
+use std::sync::{Arc, PoisonError, Weak};
 
 use http::{HeaderName, HeaderValue};
 
 use crate::clock::Now;
 use crate::header;
+use crate::sync::{AtomicU64, Ordering, RwLock};
 
 /// Copies of leases a thread keeps at most; the least recently used goes first.
 const COPIES_PER_THREAD: usize = 64;
@@ -29,7 +30,7 @@ impl Stamp {
     /// A number that no other lease of this process has.
     #[must_use]
     pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT: Counter = Counter::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
@@ -206,7 +207,7 @@ impl LeaseCell {
     /// An empty cell.
     #[must_use]
     pub fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT: Counter = Counter::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             generation: AtomicU64::new(0),
@@ -264,8 +265,13 @@ impl Default for LeaseCell {
     }
 }
 
+#[cfg(not(gatepass_loom))]
 thread_local! {
     static COPIES: RefCell<Copies> = const { RefCell::new(Copies(Vec::new())) };
+}
+#[cfg(gatepass_loom)]
+loom::thread_local! {
+    static COPIES: RefCell<Copies> = RefCell::new(Copies(Vec::new()));
 }
 
 /// A thread's copies, most recently used first.
@@ -311,6 +317,7 @@ impl Copies {
     }
 }
 
+#[cfg(not(gatepass_loom))]
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,5 +379,70 @@ mod tests {
         cell.replace(lease("again"));
         let inner = cell.read(|_| seen(&cell)).flatten();
         assert_eq!(inner.as_deref(), Some("again"));
+    }
+}
+
+/// Every interleaving of a reader, who keeps a copy, with those who change the lease.
+#[cfg(all(test, gatepass_loom))]
+mod model {
+    use loom::thread;
+
+    use super::*;
+
+    fn lease() -> Arc<Lease> {
+        Arc::new(Lease::headers(vec![]))
+    }
+
+    fn seen(cell: &LeaseCell) -> Option<Stamp> {
+        cell.read(Lease::stamp)
+    }
+
+    #[test]
+    fn a_reader_sees_a_lease_that_was_current_and_never_goes_back() {
+        loom::model(|| {
+            let cell = loom::sync::Arc::new(LeaseCell::new());
+            let (first, second) = (lease(), lease());
+            let stamps = [first.stamp(), second.stamp()];
+            cell.replace(first);
+            let changing = {
+                let cell = cell.clone();
+                thread::spawn(move || cell.replace(second))
+            };
+            let (before, after) = (seen(&cell), seen(&cell));
+            let place = |seen: Option<Stamp>| {
+                let seen = seen.expect("the cell is never empty");
+                stamps.iter().position(|stamp| *stamp == seen)
+            };
+            assert!(place(before) <= place(after));
+            changing.join().unwrap();
+            assert_eq!(seen(&cell), Some(stamps[1]), "the newest, once it is there");
+        });
+    }
+
+    #[test]
+    fn a_removed_lease_is_not_read_again() {
+        loom::model(|| {
+            let cell = loom::sync::Arc::new(LeaseCell::new());
+            let (first, second) = (lease(), lease());
+            let (old, new) = (first.stamp(), second.stamp());
+            cell.replace(first);
+            assert_eq!(seen(&cell), Some(old));
+            let replacing = {
+                let cell = cell.clone();
+                thread::spawn(move || cell.replace(second))
+            };
+            cell.remove(old);
+            let now = seen(&cell);
+            assert!(
+                now.is_none() || now == Some(new),
+                "the removed one came back"
+            );
+            replacing.join().unwrap();
+            assert_eq!(
+                seen(&cell),
+                Some(new),
+                "a removal of the old one took the new one"
+            );
+        });
     }
 }

@@ -18,7 +18,7 @@ mod builtin; // none, basic, bearer, custom
 mod clock; // time as an argument
 mod credentials; // the methods of one deployment as a whole
 mod deployment; // an externally hosted model
-mod error;
+mod error; // what keeps a credential away
 pub mod header; // bytes for the wire
 mod helper; // two short ways to write a method
 mod lease; // what a method holds now
@@ -29,7 +29,8 @@ mod registry; // which methods there are
 mod request; // a request as a method sees it
 mod secret; // secret bytes and where they come from
 mod settings; // what a definition says to a method
-mod transport; // how a deployment is reached // what keeps a credential away
+mod sync; // locks and atomics that a model checker can watch
+mod transport; // how a deployment is reached
 
 pub use builtin::{
     Basic, BasicFactory, Bearer, BearerFactory, Custom, CustomFactory, ExtraHeaders, NoAuth,

@@ -20,10 +20,11 @@ mod credential; // what is asked for, and by whom
 mod decode; // the token reply
 mod discovery; // the token URL of an issuer
 mod encode; // the token request
-mod error;
+mod error; // what the token endpoint did instead
 mod exchange; // one request to the token endpoint
 #[cfg(feature = "reqwest")]
 mod factory; // the method from a definition
+mod front; // the lease in use and the slot it comes from
 mod grant; // what the engine runs
 mod key; // what tells credentials apart
 mod lifetime; // when to renew, when to stop using
@@ -37,8 +38,9 @@ mod reqwest_transport;
 mod skew; // how far our clock is from a server's
 mod slot; // the state of one credential
 mod store; // tokens kept outside this process
-mod transport;
-mod tuning; // the knobs of the engine // how requests reach the token endpoint // what the token endpoint did instead
+mod sync; // locks and atomics that a model checker can watch
+mod transport; // how requests reach the token endpoint
+mod tuning; // the knobs of the engine
 
 pub use cache::TokenCache;
 pub use client::{OAuth, OAuthBuilder};

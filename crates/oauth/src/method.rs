@@ -10,20 +10,21 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepass_core::{
-    Applied, AuthError, AuthMethod, BodyNeed, Clock, Lease, LeaseCell, NotApplied, Now, Owned,
-    Ready, RequestView, ResponseView, Stage, Stamp, SystemClock, Verdict, Why, put_headers,
+    Applied, AuthError, AuthMethod, BodyNeed, Clock, Lease, NotApplied, Now, Owned, Ready,
+    RequestView, ResponseView, Stage, Stamp, SystemClock, Verdict, Why, put_headers,
 };
 use http::header::AUTHORIZATION;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use crate::cache::TokenCache;
+use crate::front::Front;
 use crate::grant::ResolveGrant;
 use crate::key::CredentialKey;
 use crate::matcher::{Match, Matcher, rejects};
@@ -88,9 +89,9 @@ struct Shared {
     engine: Engine,
     owned: Owned,
     /// What requests are served from: the lease of the slot, as this handle last saw it.
-    front: LeaseCell,
-    /// The slot of the credential in its current version; empty until its secrets were resolved.
-    current: RwLock<Option<(CredentialKey, Arc<Slot>)>>,
+    /// Its slot is that of the credential in its current version; none until its secrets were
+    /// resolved.
+    front: Front<CredentialKey, Slot>,
     /// Held while secrets are resolved, so that many callers resolve them once.
     resolving: Mutex<()>,
     may_change: bool,
@@ -122,8 +123,7 @@ impl TokenMethod {
             resolver: Box::new(resolver),
             engine,
             owned,
-            front: LeaseCell::new(),
-            current: RwLock::new(None),
+            front: Front::new(),
             resolving: Mutex::new(()),
             may_change,
             next_look: AtomicU64::new(0),
@@ -133,31 +133,17 @@ impl TokenMethod {
 }
 
 impl Shared {
-    fn known(&self) -> Option<(CredentialKey, Arc<Slot>)> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone()
-    }
-
-    fn slot(&self) -> Option<Arc<Slot>> {
-        self.known().map(|(_, slot)| slot)
-    }
-
-    fn take_over(&self, key: CredentialKey, slot: &Arc<Slot>) {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Some((key, Arc::clone(slot)));
-    }
-
     /// The slot of the credential as its secrets are now.
     async fn resolved(&self) -> Result<Arc<Slot>, AuthError> {
         let _one_at_a_time = self.resolving.lock().await;
-        if let Some(slot) = self.slot() {
+        if let Some(slot) = self.front.slot() {
             // A changed secret ends a holding: worth a look when the old one is being refused.
             if !(self.may_change && slot.is_failing() && self.time_to_look(LOOK_WHILE_FAILING)) {
                 return Ok(slot);
             }
         }
         let (key, slot) = self.resolve().await?;
-        self.take_over(key, &slot);
+        self.front.take_over(key, &slot);
         Ok(slot)
     }
 
@@ -192,15 +178,9 @@ impl Shared {
     /// Past the soft deadline: has the lease renewed, and takes over what another handle renewed.
     #[cold]
     fn refresh(&self, held: Stamp, now: Now) {
-        if let Some(slot) = self.slot() {
+        if let Some(slot) = self.front.slot() {
             slot.renew_if_due(now);
-            self.show_newer(&slot, held);
-        }
-    }
-
-    fn show_newer(&self, slot: &Slot, held: Stamp) {
-        if let Some(lease) = slot.current().filter(|lease| lease.stamp() != held) {
-            self.front.replace(lease);
+            self.front.show_newer(&slot, held);
         }
     }
 
@@ -214,16 +194,13 @@ impl Shared {
             return;
         }
         self.looked(self.engine.tuning.look_interval);
-        let shared = Arc::clone(self);
-        runtime.spawn(async move {
-            let looking = Looking(&shared.looking);
-            shared.rotate().await;
-            drop(looking);
-        });
+        // Made here, for a runtime that is being shut down drops the task before it begins.
+        let looking = Looking(Arc::clone(self));
+        runtime.spawn(async move { looking.0.rotate().await });
     }
 
     async fn rotate(&self) {
-        let Some((key, old)) = self.known() else {
+        let Some((key, old)) = self.front.known() else {
             return;
         };
         // A secret that is gone for a moment takes nothing away: the next renewal will say so.
@@ -236,10 +213,7 @@ impl Shared {
         match new.lease().await {
             Ok(_) => {
                 let _nobody_resolves = self.resolving.lock().await;
-                self.take_over(new_key, &new);
-                if let Some(lease) = new.current() {
-                    self.front.replace(lease);
-                }
+                self.front.take_over(new_key, &new);
                 new.tell(&Event::Rotated);
             }
             Err(error) => old.tell(&Event::RotationFailed {
@@ -250,11 +224,11 @@ impl Shared {
 }
 
 /// Ends the look, however it ends.
-struct Looking<'a>(&'a AtomicBool);
+struct Looking(Arc<Shared>);
 
-impl Drop for Looking<'_> {
+impl Drop for Looking {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.looking.store(false, Ordering::Release);
     }
 }
 
@@ -279,9 +253,9 @@ impl AuthMethod for TokenMethod {
         now: Now,
     ) -> Result<Applied, NotApplied> {
         let shared = &self.0;
-        let applied = put_headers(&shared.front, request, ready, now)?;
+        let applied = put_headers(shared.front.lease(), request, ready, now)?;
         let due = |lease: &Lease| lease.soft().is_some_and(|soft| now.reached(soft));
-        if let (Some(stamp), Some(true)) = (applied.stamp, shared.front.read(due)) {
+        if let (Some(stamp), Some(true)) = (applied.stamp, shared.front.lease().read(due)) {
             shared.refresh(stamp, now);
         }
         if shared.may_change && millis(now.monotonic()) >= shared.next_look.load(Ordering::Relaxed)
@@ -296,21 +270,18 @@ impl AuthMethod for TokenMethod {
         let mut slot = shared.resolved().await?;
         if let Why::Rejected(stamp) = why {
             slot.reject(stamp)?;
-            shared.front.remove(stamp);
+            shared.front.hide(stamp);
         }
         loop {
             let ready = slot.lease().await?;
+            // A token that serves only those who waited for it is no better than none at the front:
+            // `apply` looks at its deadline.
+            if shared.front.show(&slot) {
+                return Ok(ready);
+            }
             // While this waited a changed secret may have taken over: its tokens are the ones to use.
-            match shared.slot() {
-                Some(current) if !Arc::ptr_eq(&current, &slot) => slot = current,
-                _ => {
-                    // A token that serves only those who waited for it is no better than none here:
-                    // `apply` looks at its deadline.
-                    if let Some(lease) = slot.current() {
-                        shared.front.replace(lease);
-                    }
-                    return Ok(ready);
-                }
+            if let Some(current) = shared.front.slot() {
+                slot = current;
             }
         }
     }
@@ -322,14 +293,12 @@ impl AuthMethod for TokenMethod {
             Match::NeedsBody(bytes) => return Verdict::NeedsBody(bytes),
             Match::Yes => {}
         }
-        let (Some(stamp), Some(slot)) = (applied.stamp, shared.slot()) else {
+        let (Some(stamp), Some(slot)) = (applied.stamp, shared.front.slot()) else {
             return Verdict::Refused;
         };
         let verdict = slot.verdict(stamp);
-        if verdict == Verdict::Replay
-            && let Some(lease) = slot.current()
-        {
-            shared.front.replace(lease);
+        if verdict == Verdict::Replay {
+            shared.front.show(&slot);
         }
         verdict
     }

@@ -1,5 +1,7 @@
 //! The engine's promises, in fake time over an in-memory transport.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::kit::{Act, Kit, pass, settle};
@@ -272,5 +274,50 @@ fn a_runtime_that_ends_midway_wedges_nothing() {
     start().block_on(async {
         pass(2 * SECOND).await;
         assert!(kit.token().await.is_ok());
+    });
+}
+
+/// Makes one call when it is dropped.
+struct CallsOnDrop(Arc<Kit>);
+
+impl Drop for CallsOnDrop {
+    fn drop(&mut self) {
+        let token = futures_util::FutureExt::now_or_never(self.0.token());
+        assert!(token.unwrap().is_ok(), "the live token serves");
+    }
+}
+
+#[test]
+fn a_renewal_that_a_closing_runtime_drops_at_once_wedges_nothing() {
+    let start = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let first = start();
+    let kit = first.block_on(async {
+        let kit = Kit::new(Act::Token("3600"));
+        kit.token().await.unwrap();
+        pass(3_400 * SECOND).await;
+        let on_drop = CallsOnDrop(kit.clone());
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(on_drop);
+        });
+        settle().await;
+        kit
+    });
+    // The task's end calls within the soft window, when nothing can be spawned any more.
+    drop(first);
+    start().block_on(async {
+        // Its paused clock begins where the first one began.
+        pass(3_402 * SECOND).await;
+        kit.token().await.unwrap();
+        pass(2 * SECOND).await;
+        assert_eq!(kit.script.requests.load(Ordering::SeqCst), 2);
+        kit.token().await.unwrap();
+        assert_eq!(kit.token().await.unwrap(), "tok-2");
     });
 }
