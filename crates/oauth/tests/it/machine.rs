@@ -347,7 +347,7 @@ fn check(steps: &[Step]) -> Result<(), TestCaseError> {
         let bound = 2.0 + elapsed / (state.shortest as f64 / 2.0).max(1.0) + state.excuses as f64;
         let exchanges = state.starts.len() as f64;
         prop_assert!(
-            exchanges <= bound + 60.0,
+            exchanges <= bound + 5.0,
             "{exchanges} exchanges, bound {bound}"
         );
         Ok(())
