@@ -11,6 +11,7 @@
 
 mod bench_call; // instructions of a call beside bare reqwest
 mod faults; // the fault matrix
+mod fuzz; // fuzz targets
 mod interop; // the outside components that tests need
 mod lint; // formatting, lints, documentation, licences
 mod shell; // runs commands
@@ -26,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   ci      lint, tidy and test
 
   faults      the fault matrix: --write puts it into docs/faults.md, --check compares
+  fuzz        TARGET [SECONDS]: fuzzes decode or config, for 60 seconds
   loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code
   bench-call  instructions of a call beside bare reqwest (valgrind)";
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["docs"] => docs(),
         ["loom"] => loom(),
+        ["fuzz", target] => fuzz::run(target, "60"),
+        ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
