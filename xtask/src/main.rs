@@ -14,6 +14,7 @@ mod faults; // the fault matrix
 mod fuzz; // fuzz targets
 mod interop; // the outside components that tests need
 mod lint; // formatting, lints, documentation, licences
+mod python; // components from Python's package index
 mod shell; // runs commands
 mod tidy; // rules of the house that no lint knows
 
@@ -26,7 +27,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   tidy    rules of the house: layering, file sizes, links
   ci      lint, tidy and test
 
-  faults      the fault matrix: --write puts it into docs/faults.md, --check compares
+  faults      the fault matrix: --write puts it into docs/faults.md, --check compares,
+              --against envoy | databricks-sdk plays the same before a peer
   fuzz        TARGET [SECONDS]: fuzzes decode or config, for 60 seconds
   loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code

@@ -217,6 +217,28 @@ impl Deployment {
         &self.transport
     }
 
+    /// Path and query of a call, ready for a request line: what [`Deployment::target`] says without
+    /// its origin. Paths and queries of plain characters cost no parsing of URLs.
+    ///
+    /// # Errors
+    /// When the path would leave the base URL, or cannot be part of a URL.
+    ///
+    /// ```
+    /// use gatepass_core::{Deployment, Endpoint};
+    /// let endpoint = Endpoint::parse(None, Some("https://models.example.com/v1/"), false).unwrap();
+    /// let deployment = Deployment::new("churn", endpoint, vec![])?;
+    /// assert_eq!(deployment.request_target("/predict?n=1")?, "/v1/predict?n=1");
+    /// assert!(deployment.request_target("/../admin").is_err());
+    /// # Ok::<(), gatepass_core::AuthError>(())
+    /// ```
+    pub fn request_target(&self, path: &str) -> Result<String, AuthError> {
+        if let Some(target) = path::join_plain(&self.endpoint.single, &self.endpoint.base, path) {
+            return Ok(target);
+        }
+        let url = self.target(path)?;
+        Ok(url[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
+    }
+
     /// The URL for a call: `path` is appended to the base, bytes kept; an empty one means `url`.
     ///
     /// # Errors

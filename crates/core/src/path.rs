@@ -39,19 +39,61 @@ pub(crate) fn join(single: &Url, base: &Url, path: &str) -> Result<Url, &'static
 }
 
 /// The configured pairs come first and win over the caller's pairs of the same name.
+/// Path and query of [`join`] where they hold plain characters only, which need no encoding and no
+/// second look; `None` where `join` must decide.
+pub(crate) fn join_plain(single: &Url, base: &Url, path: &str) -> Option<String> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let empty = matches!(path, "" | "/");
+    let onto = if empty { single } else { base };
+    let plain =
+        path.bytes().all(is_plain) && query.bytes().all(|byte| is_plain(byte) || byte == b'?');
+    if !plain || path.contains("/.") || path.starts_with('.') {
+        return None;
+    }
+    let own = onto.query();
+    if own == Some("") || (own.is_some() && !query.is_empty()) {
+        return None;
+    }
+    let onto_path = if empty {
+        onto.path()
+    } else {
+        onto.path().trim_end_matches('/')
+    };
+    let mut target = String::with_capacity(onto_path.len() + path.len() + query.len() + 2);
+    target.push_str(onto_path);
+    if !empty {
+        if !path.starts_with('/') {
+            target.push('/');
+        }
+        target.push_str(path);
+    }
+    for query in [own.unwrap_or(""), query] {
+        if !query.is_empty() {
+            target.push('?');
+            target.push_str(query);
+        }
+    }
+    Some(target)
+}
+
+/// Unreserved characters and sub-delimiters of RFC 3986 without `'`, and `:`, `@`, `/`.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&()*+,;=:@/".contains(&byte)
+}
+
 fn set_query(url: &mut Url, configured: Option<&str>, callers: &str) {
-    let configured = configured.unwrap_or("");
+    let Some(configured) = configured.filter(|own| !own.is_empty()) else {
+        return url.set_query((!callers.is_empty()).then_some(callers));
+    };
     let mut query = configured.to_owned();
     for pair in callers.split('&').filter(|pair| !pair.is_empty()) {
         let taken = configured.split('&').any(|own| name(own) == name(pair));
-        if configured.is_empty() || !taken {
-            if !query.is_empty() {
-                query.push('&');
-            }
+        if !taken {
+            query.push('&');
             query.push_str(pair);
         }
     }
-    url.set_query((!query.is_empty()).then_some(query.as_str()));
+    url.set_query(Some(&query));
 }
 
 fn name(pair: &str) -> String {
@@ -206,6 +248,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_paths_join_as_all_others_do(
+            base in "https://h[.]test(/|/v1|/v1/|/a/b//)?(\\?|\\?v=1)?",
+            path in "[-._/a-z:@=&;,+*?']{0,12}",
+        ) {
+            let base = Url::parse(&base).unwrap();
+            if let Some(plain) = join_plain(&base, &base, &path) {
+                let whole = join(&base, &base, &path).unwrap();
+                prop_assert_eq!(&plain, &whole[url::Position::BeforePath..url::Position::AfterQuery]);
+            }
+        }
+
         #[test]
         fn whatever_the_path_the_base_stays(path in "[-./\\\\%25eEfFcC:@?&=a;#\u{0}ü ]{0,24}") {
             if let Ok(url) = joined("https://h.test/v1/single", "https://h.test/v1", &path) {

@@ -4,6 +4,7 @@
 //! Everything runs in this process, in fake time, over in-memory connections: the testkit's token
 //! server on one end, the engine on the other, HTTP/1.1 bytes between them.
 
+mod peers; // other token clients beside it
 mod replies; // faults of a single reply
 mod rows; // all rows of the matrix
 mod time; // load, clocks, rejections: faults that take time
@@ -25,11 +26,12 @@ pub(crate) struct Row {
     pub(crate) wrong: Vec<String>,
 }
 
-const BEGIN: &str = "<!-- gatepass: written by `cargo xtask faults --write` -->\n";
-const END: &str = "<!-- end -->\n";
-
-/// Runs the matrix; with `--write` puts it into the document, with `--check` compares it.
+/// Runs the matrix; with `--write` puts it into the document, with `--check` compares it. With
+/// `--against` a peer goes through the same faults instead.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    if let ["--against", peer, options @ ..] = arguments {
+        return peers::run(peer, options.contains(&"--write"));
+    }
     let rows = rows::all()?;
     let table = table(&rows);
     let path = shell::root().join("docs/faults.md");
@@ -38,19 +40,22 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
         ["--write"] => {
             let text =
                 fs::read_to_string(&path).map_err(|cause| format!("docs/faults.md: {cause}"))?;
-            let text = replaced(&text, &table)?;
+            let text = replaced(&text, "gatepass", &table)?;
             fs::write(&path, text).map_err(|cause| format!("docs/faults.md: {cause}"))?;
             println!("wrote {} rows to docs/faults.md", rows.len());
         }
         ["--check"] => {
             let text =
                 fs::read_to_string(&path).map_err(|cause| format!("docs/faults.md: {cause}"))?;
-            if replaced(&text, &table)? != text {
+            if replaced(&text, "gatepass", &table)? != text {
                 return Err("docs/faults.md is old: run `cargo xtask faults --write`".to_owned());
             }
             println!("faults: {} rows, as docs/faults.md says", rows.len());
         }
-        _ => return Err("usage: cargo xtask faults [--write | --check]".to_owned()),
+        _ => {
+            let usage = "usage: cargo xtask faults [--write | --check | --against PEER [--write]]";
+            return Err(usage.to_owned());
+        }
     }
     let failed: Vec<String> = rows
         .iter()
@@ -78,9 +83,13 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-fn replaced(text: &str, table: &str) -> Result<String, String> {
-    let missing = || "docs/faults.md has lost its marks".to_owned();
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+/// The document with another table between the marks of this name.
+fn replaced(text: &str, name: &str, table: &str) -> Result<String, String> {
+    let begin = format!("<!-- {name}: written by `cargo xtask faults");
+    let missing = || format!("docs/faults.md has lost the marks of {name}");
+    let at = text.find(&begin).ok_or_else(missing)?;
+    let line = text[at..].find('\n').ok_or_else(missing)?;
+    let (before, rest) = text.split_at(at + line + 1);
+    let end = rest.find("<!-- end -->\n").ok_or_else(missing)?;
+    Ok(format!("{before}{table}{}", &rest[end..]))
 }

@@ -55,8 +55,10 @@ pub(crate) fn faults() -> Vec<Fault> {
         want,
         reply,
     };
-    let error =
-        |status: u16, code: &str| Reply::status(status).body(format!("{{\"error\":\"{code}\"}}"));
+    let error = |status: u16, code: &str| {
+        let json = Reply::status(status).header("content-type", "application/json");
+        json.body(format!("{{\"error\":\"{code}\"}}"))
+    };
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let good = "{\"access_token\":\"tok-scripted\",\"token_type\":\"bearer\",\"expires_in\":3600}";
     let drip: Vec<(Duration, Bytes)> = std::iter::once((
