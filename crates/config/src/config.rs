@@ -10,8 +10,9 @@ use gatepass_core::{Deployment, Registry};
 use zeroize::Zeroizing;
 
 use crate::definition::{Definition, Form, find, nearest};
+use crate::gateway::{self, GatewaySettings};
 use crate::problem::{ConfigError, Problem};
-use crate::tree::Table;
+use crate::tree::{Node, Table};
 use crate::{json_form, toml_form};
 
 /// The longest name of a deployment, in characters.
@@ -30,6 +31,7 @@ const MAX_NAME: usize = 64;
 pub struct Config {
     deployments: BTreeMap<String, Arc<Deployment>>,
     warnings: Vec<String>,
+    gateway: GatewaySettings,
 }
 
 impl Config {
@@ -91,6 +93,12 @@ impl Config {
         self.deployments.values()
     }
 
+    /// What the `[gateway]` table says.
+    #[must_use]
+    pub fn gateway(&self) -> &GatewaySettings {
+        &self.gateway
+    }
+
     /// What was accepted with a doubt: names that had to be changed.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -128,6 +136,7 @@ struct Reader<'a> {
     registry: &'a Registry,
     config: Config,
     defined_in: BTreeMap<String, PathBuf>,
+    gateway_in: Option<PathBuf>,
     problems: Vec<Problem>,
 }
 
@@ -138,6 +147,7 @@ impl<'a> Reader<'a> {
             registry,
             config: Config::default(),
             defined_in,
+            gateway_in: None,
             problems: Vec::new(),
         }
     }
@@ -172,6 +182,10 @@ impl<'a> Reader<'a> {
                     .on_line(node.line)
                     .of_key(key, None)
             };
+            if key == "gateway" {
+                self.gateway(node, file);
+                continue;
+            }
             if key != "deployments" {
                 self.problems.push(problem(
                     "is not a known table: deployments stand in [deployments.NAME]",
@@ -209,6 +223,23 @@ impl<'a> Reader<'a> {
                 });
             }
         }
+    }
+
+    fn gateway(&mut self, node: &Node, file: &Path) {
+        let problem = |what: String| {
+            let problem = Problem::of_file(file, what).on_line(node.line);
+            problem.of_key("gateway", None)
+        };
+        let Some(table) = node.table() else {
+            let what = "must be a table: write [gateway]".to_owned();
+            return self.problems.push(problem(what));
+        };
+        if let Some(first) = &self.gateway_in {
+            let what = format!("stands in {} already: keep one", first.display());
+            return self.problems.push(problem(what));
+        }
+        self.gateway_in = Some(file.to_owned());
+        self.config.gateway = gateway::read(table, file, &mut self.problems);
     }
 
     fn json(&mut self, text: &str, file: &Path) {

@@ -26,6 +26,7 @@
 mod config; // all deployments together
 mod definition; // one deployment, checked key by key
 pub mod environment; // the only reader of environment variables
+mod gateway; // who may call what through the gateway
 mod import; // wire JSON as TOML
 mod json_form; // the wire JSON into a tree
 mod keys; // the keys every deployment has
@@ -39,6 +40,7 @@ mod tree; // a file as a tree with lines, whatever its format
 mod write; // definitions as TOML text
 
 pub use config::{Config, UnknownDeployment};
+pub use gateway::{AccessLog, GatewayKey, GatewaySettings};
 pub use import::{Imported, MovedSecret, SecretPlace, import};
 pub use keys::{CHECK_KEYS, SHARED_KEYS, TABLE_KEYS};
 pub use locate::locate;

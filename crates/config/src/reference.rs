@@ -57,6 +57,29 @@ Editors complete and check this form by a JSON Schema: `gatepass schema > gatepa
 `#:schema ./gatepass.schema.json` as the first line of the TOML.
 "#;
 
+const GATEWAY: &str = r#"
+## The `[gateway]` table
+
+Read by `gatepass serve` alone; options of the command win.
+
+| key | takes | default | meaning |
+|---|---|---|---|
+| `listen` | text | 127.0.0.1:4780 | `HOST:PORT` or `unix:PATH` |
+| `admin` | text | 127.0.0.1:4781 | where health, metrics and the status page are |
+| `threads` | whole number | one for each core | threads that serve |
+| `hosts` | list of texts | none | names it may be called by, beside its addresses |
+| `access_log` | `off`, `json`, `text` | off | a line for each request |
+
+Callers are `[[gateway.keys]]` tables, as `gatepass key new` prints them:
+
+| key | takes | default | meaning |
+|---|---|---|---|
+| `name` | text | required | who it belongs to; shown in logs and metrics |
+| `sha256` | 64 hexadecimal digits | required | the digest of the key |
+| `deployments` | list of texts | none at all | the deployments it opens, `["*"]` for all |
+| `expires` | text, RFC 3339 | never | from then on it opens nothing |
+"#;
+
 const JSON_FORM: &str = r#"
 ## The JSON form
 
@@ -88,6 +111,7 @@ pub fn reference(registry: &Registry) -> String {
         let title = format!("`authentication = \"{}\"`", factory.tag());
         section(&mut text, &title, Some(factory.about()), factory.keys());
     }
+    text.push_str(GATEWAY);
     text.push_str(JSON_FORM);
     wire(&mut text, SHARED_KEYS, "every deployment");
     for factory in registry.factories() {

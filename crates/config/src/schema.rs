@@ -24,6 +24,7 @@ pub fn schema(registry: &Registry) -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
+            "gateway": gateway(),
             "deployments": {
                 "type": "object",
                 "description": "externally hosted models, by name",
@@ -34,6 +35,37 @@ pub fn schema(registry: &Registry) -> Value {
         "definitions": {
             "secret": secret(),
             "method": { "oneOf": methods },
+        },
+    })
+}
+
+fn gateway() -> Value {
+    let text = || json!({ "type": "string" });
+    let texts = || json!({ "type": "array", "items": { "type": "string" } });
+    json!({
+        "type": "object",
+        "description": "where `gatepass serve` listens, and who may call what",
+        "additionalProperties": false,
+        "properties": {
+            "listen": text(),
+            "admin": text(),
+            "threads": { "type": "integer", "minimum": 1, "maximum": 1024 },
+            "hosts": texts(),
+            "access_log": { "enum": ["off", "json", "text"] },
+            "keys": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["name", "sha256"],
+                    "properties": {
+                        "name": text(),
+                        "sha256": { "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" },
+                        "deployments": texts(),
+                        "expires": { "type": "string", "format": "date-time" },
+                    },
+                },
+            },
         },
     })
 }
