@@ -103,6 +103,12 @@ pub(crate) enum Command {
     Header(HeaderArgs),
     /// Print the bearer token that a call needs now
     Token(TokenArgs),
+    /// Serve a gateway that adds each deployment's credential, for clients of any language
+    Serve(ServeArgs),
+    /// Run a program with a gateway of its own, its keys and URLs set
+    Exec(ExecArgs),
+    /// Make a key for a caller of the gateway
+    Key(KeyArgs),
     /// Define a deployment: by flags, or by answers to questions
     Add(AddArgs),
     /// Turn the wire JSON of other tools into TOML, its secrets moved out
@@ -123,6 +129,9 @@ impl Command {
             Self::Call(args) => &args.globals,
             Self::Header(args) => &args.globals,
             Self::Token(args) => &args.globals,
+            Self::Serve(args) => &args.globals,
+            Self::Exec(args) => &args.globals,
+            Self::Key(args) => &args.globals,
             Self::Add(args) => &args.globals,
             Self::Import(args) => &args.globals,
             Self::Schema(args) => &args.globals,
@@ -136,6 +145,79 @@ impl Command {
 pub(crate) struct DemoArgs {
     #[command(flatten)]
     globals: GlobalArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Applications call http://LISTEN/NAME/path with a key of the gateway instead of the deployment's \
+    credential. Callers are [[gateway.keys]] tables of the configuration (`gatepass key new` makes one); without any, \
+    a key is made at each start and printed once, ready to paste.\n\n\
+    The configuration is read again on SIGHUP and when its content changes: all of it or nothing. SIGTERM ends what \
+    is under way within 30 s.\n\n\
+    Examples:\n  \
+    gatepass serve\n  \
+    gatepass serve --listen unix:/run/user/1000/gatepass.sock --no-keys\n  \
+    gatepass serve --listen 0.0.0.0:4780 --threads 4"
+)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// Where callers reach it: HOST:PORT or unix:PATH [default: 127.0.0.1:4780]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) listen: Option<String>,
+    /// Where health, metrics and status are [default: 127.0.0.1:4781]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) admin: Option<String>,
+    /// Threads that serve [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Serve whoever reaches the listener; for this machine alone
+    #[arg(long)]
+    pub(crate) no_keys: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The program sees OPENAI_BASE_URL, OPENAI_API_KEY, GATEPASS_URL and GATEPASS_KEY: a gateway on a free \
+    port of this machine, and a key for that deployment that dies with it. Its exit code is the program's.\n\n\
+    Examples:\n  \
+    gatepass exec gpt -- python app.py\n  \
+    gatepass exec churn -- sh -c 'curl -H \"x-api-key: $GATEPASS_KEY\" $GATEPASS_URL/predict'"
+)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// The deployment the program may call
+    pub(crate) name: String,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) what: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Print a fresh key, once, and the table to paste into the configuration
+    New(KeyNewArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct KeyNewArgs {
+    /// Who it is for; shown in logs and metrics
+    pub(crate) name: String,
+    /// A deployment it opens (repeatable); all if none is given
+    #[arg(long = "deployment", value_name = "NAME")]
+    pub(crate) deployments: Vec<String>,
+    /// From then on it opens nothing (RFC 3339, like 2027-01-01T00:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
 }
 
 #[derive(Args, Debug)]

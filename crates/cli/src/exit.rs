@@ -39,6 +39,11 @@ impl Failure {
         }
     }
 
+    /// What went wrong and what to do about it.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.message.lines() {
             output::note(&format!("gatepass: {line}"));

@@ -67,7 +67,15 @@ fn start_logging(verbose: u8) {
         1 => "debug",
         _ => "trace",
     };
-    let crates = ["core", "config", "transport", "oauth", "client", "cli"];
+    let crates = [
+        "core",
+        "config",
+        "transport",
+        "oauth",
+        "client",
+        "gateway",
+        "cli",
+    ];
     let filter: Vec<_> = crates
         .iter()
         .map(|name| format!("gatepass_{name}={level}"))

@@ -13,6 +13,11 @@ pub(crate) fn note(line: &str) {
     let _nobody_to_tell = writeln!(io::stderr(), "{line}");
 }
 
+/// A line on standard output.
+pub(crate) fn line(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}
+
 /// A header value without its secret: the scheme, if there is one, and `[redacted]`.
 pub(crate) fn masked(name: &str, value: &HeaderValue) -> String {
     let scheme = value

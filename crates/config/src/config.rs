@@ -93,6 +93,29 @@ impl Config {
         self.deployments.values()
     }
 
+    /// This deployment alone, and nothing of the gateway's.
+    ///
+    /// ```
+    /// use gatepass_config::Config;
+    /// let text = "[deployments.a]\nurl = \"https://a.example.com\"\nauthentication = \"none\"\n\
+    ///             [deployments.b]\nurl = \"https://b.example.com\"\nauthentication = \"none\"";
+    /// let registry = gatepass_core::Registry::builtin();
+    /// let config = Config::from_toml(text, "gatepass.toml".as_ref(), &registry)?;
+    /// assert_eq!(config.only("a").deployments().count(), 1);
+    /// # Ok::<(), gatepass_config::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn only(&self, name: &str) -> Self {
+        let kept = self.deployments.get_key_value(name);
+        Self {
+            deployments: kept
+                .map(|(name, deployment)| (name.clone(), Arc::clone(deployment)))
+                .into_iter()
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// What the `[gateway]` table says.
     #[must_use]
     pub fn gateway(&self) -> &GatewaySettings {

@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Now};
 use crate::error::{AuthError, ErrorKind};
+use crate::lease::Stamp;
 use crate::method::{
     Applied, BodyNeed, NotApplied, Owned, Ready, ResponseView, SharedMethod, Stage, Verdict, Why,
 };
@@ -258,6 +259,12 @@ pub struct AppliedAll {
 }
 
 impl AppliedAll {
+    /// The number of the lease that the first method applied, for logs; `None` if it needs none.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.first.stamp
+    }
+
     fn of(&self, at: usize) -> &Applied {
         match at {
             0 => &self.first,

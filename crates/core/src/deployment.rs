@@ -217,6 +217,40 @@ impl Deployment {
         &self.transport
     }
 
+    /// Path and query of a URL or of an absolute path, below this deployment's base URL; `None` where
+    /// it leads elsewhere.
+    ///
+    /// ```
+    /// use gatepass_core::{Deployment, Endpoint};
+    /// let endpoint = Endpoint::parse(None, Some("https://models.example.com/v1/"), false).unwrap();
+    /// let deployment = Deployment::new("churn", endpoint, vec![])?;
+    /// let below = |url| deployment.path_below_base(url);
+    /// assert_eq!(below("https://models.example.com/v1/jobs/7?x=1").as_deref(), Some("/jobs/7?x=1"));
+    /// assert_eq!(below("/v1/jobs").as_deref(), Some("/jobs"));
+    /// assert_eq!(below("https://evil.test/v1/jobs"), None);
+    /// assert_eq!(below("/v10/jobs"), None);
+    /// # Ok::<(), gatepass_core::AuthError>(())
+    /// ```
+    #[must_use]
+    pub fn path_below_base(&self, location: &str) -> Option<String> {
+        let base = &self.endpoint.base;
+        let absolute_path = location.starts_with('/') && !location.starts_with("//");
+        let url = if absolute_path {
+            base.join(location)
+        } else {
+            Url::parse(location)
+        };
+        let url = url
+            .ok()
+            .filter(|url| Origin::of(url).as_ref() == Some(self.origin()))?;
+        let rest = url.path().strip_prefix(base.path().trim_end_matches('/'))?;
+        if !rest.is_empty() && !rest.starts_with('/') {
+            return None;
+        }
+        let query = url.query().map(|query| format!("?{query}"));
+        Some(format!("{rest}{}", query.unwrap_or_default()))
+    }
+
     /// Path and query of a call, ready for a request line: what [`Deployment::target`] says without
     /// its origin. Paths and queries of plain characters cost no parsing of URLs.
     ///

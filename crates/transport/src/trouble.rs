@@ -103,7 +103,22 @@ impl Trouble {
                 fix: "check host, network and proxy, or raise connect_timeout",
             };
         }
-        let causes = causes(error);
+        Self::of_causes(&causes(error))
+    }
+
+    /// Reads an error of another client and its causes.
+    ///
+    /// ```
+    /// let refused = std::io::Error::other("Connection refused (os error 111)");
+    /// assert_eq!(gatepass_transport::Trouble::of_any(&refused).cause, "it refuses connections");
+    /// ```
+    #[must_use]
+    pub fn of_any(error: &(dyn Error + 'static)) -> Self {
+        let texts = std::iter::successors(Some(error), |error| (*error).source());
+        Self::of_causes(&texts.map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    fn of_causes(causes: &[String]) -> Self {
         let known = KNOWN
             .iter()
             .find(|(text, ..)| causes.iter().any(|cause| cause.contains(text)));

@@ -4,9 +4,12 @@ mod add;
 mod call;
 mod check;
 mod demo;
+mod exec;
 mod header;
 mod import;
+mod key;
 mod print; // schema, completions, man
+mod serve;
 mod token;
 
 use std::io::IsTerminal;
@@ -27,6 +30,9 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failu
         Command::Check(args) => check::run(&args, globals).await,
         Command::Header(args) => header::run(&args, globals).await,
         Command::Token(args) => token::run(&args, globals).await,
+        Command::Serve(args) => serve::run(&args, globals).await,
+        Command::Exec(args) => exec::run(&args, globals).await,
+        Command::Key(args) => key::run(&args, globals),
         Command::Add(args) => add::run(&args, globals).await,
         Command::Import(args) => import::run(&args, globals),
         Command::Schema(args) => print::schema(&args),

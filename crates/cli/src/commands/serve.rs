@@ -1,0 +1,142 @@
+//! `gatepass serve`: a gateway, until it is told to end.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gatepass_config::{Config, locate};
+use gatepass_core::Registry;
+use gatepass_gateway::{Gateway, Keys, Listen, Options};
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{Globals, ServeArgs};
+use crate::exit::{self, Failure};
+use crate::output;
+use crate::registry::registry;
+
+/// How often the configuration's content is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// What is under way at SIGTERM may take this long.
+const DRAIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(args: &ServeArgs, globals: &Globals) -> Result<u8, Failure> {
+    // One registry for all readings: its caches keep the tokens of what did not change.
+    let registry = registry();
+    let config = super::load_with(globals, &registry)?;
+    let options = options(args, &config)?;
+    let mut files = Watched::new(locate(&globals.config)?);
+    let mut gateway = Gateway::start(&options, &config).map_err(Failure::usage)?;
+    announce(&gateway, &config);
+
+    let on = |kind| signal(kind).map_err(|cause| Failure::other(cause.to_string()));
+    let mut hangup = on(SignalKind::hangup())?;
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&gateway, globals, &registry),
+            _ = look.tick() => if files.changed() {
+                reload(&gateway, globals, &registry);
+            },
+        }
+    }
+    output::note("gatepass: ending what is under way");
+    if gateway.drain(DRAIN).await {
+        Ok(exit::OK)
+    } else {
+        let seconds = DRAIN.as_secs();
+        Err(Failure::other(format!(
+            "requests were still under way after {seconds} s and were cut off"
+        )))
+    }
+}
+
+/// Options of the command first, then those of the file.
+fn options(args: &ServeArgs, config: &Config) -> Result<Options, Failure> {
+    let settings = config.gateway();
+    let place = |key: &str, given: &Option<String>, written: &Option<String>, default: &str| {
+        let text = given.as_deref().or(written.as_deref()).unwrap_or(default);
+        let place: Result<Listen, String> = text.parse();
+        place.map_err(|what| Failure::usage(format!("{key} {what}")))
+    };
+    let listen = place("listen", &args.listen, &settings.listen, "127.0.0.1:4780")?;
+    let admin = place("admin", &args.admin, &settings.admin, "127.0.0.1:4781")?;
+    let mut options = Options::on(listen);
+    options.admin = Some(admin);
+    options.threads = args.threads.map(usize::from).or(settings.threads);
+    if args.no_keys {
+        options.keys = Keys::Nobody;
+    }
+    Ok(options)
+}
+
+fn announce(gateway: &Gateway, config: &Config) {
+    output::note(&format!("listening on {}", gateway.url()));
+    if let Some(admin) = gateway.admin_url() {
+        output::note(&format!("admin on {admin}"));
+    }
+    let Some(key) = gateway.start_key() else {
+        return;
+    };
+    let url = gateway.url();
+    output::note("");
+    output::note(
+        "No [[gateway.keys]] are configured, so this key opens all, until the gateway ends:",
+    );
+    output::note(&format!("  GATEPASS_URL={url}"));
+    output::note(&format!("  GATEPASS_KEY={key}"));
+    for deployment in config.deployments() {
+        let name = deployment.name();
+        output::note(&format!(
+            "  OPENAI_BASE_URL={url}/{name} OPENAI_API_KEY={key}"
+        ));
+    }
+}
+
+/// All or nothing: a configuration that cannot be used changes nothing.
+fn reload(gateway: &Gateway, globals: &Globals, registry: &Registry) {
+    let done = super::load_with(globals, registry)
+        .map_err(|failure| failure.message().to_owned())
+        .and_then(|config| gateway.reload(&config));
+    match done {
+        Ok(()) => output::note("gatepass: the configuration was read again"),
+        Err(why) => {
+            output::note("gatepass: the configuration was not taken over, the one before stays:");
+            for line in why.lines() {
+                output::note(&format!("gatepass: {line}"));
+            }
+        }
+    }
+}
+
+/// Files whose content may change, through whatever links lead to them.
+struct Watched {
+    files: Vec<PathBuf>,
+    content: [u8; 32],
+}
+
+impl Watched {
+    fn new(files: Vec<PathBuf>) -> Self {
+        let content = Self::digest(&files);
+        Self { files, content }
+    }
+
+    fn digest(files: &[PathBuf]) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for file in files {
+            // A file that is gone for a moment is read again at the next look.
+            let content = std::fs::read(file).unwrap_or_default();
+            digest.update((content.len() as u64).to_be_bytes());
+            digest.update(zeroize::Zeroizing::new(content));
+        }
+        digest.finalize().into()
+    }
+
+    fn changed(&mut self) -> bool {
+        let content = Self::digest(&self.files);
+        std::mem::replace(&mut self.content, content) != content
+    }
+}

@@ -1,0 +1,259 @@
+//! Bodies on their way through: upstream with a copy for one replay, downstream with an end that is
+//! told.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::account::Account;
+use crate::tick::Deadline;
+use crate::upstream::Borrowed;
+
+/// Why a body broke off; both sides are torn with it, so that no half answer looks whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BrokenBody {
+    #[error("the other side broke off")]
+    Torn(#[from] hyper::Error),
+    #[error("nothing came for idle_timeout")]
+    Idle,
+    #[error("total_timeout is over")]
+    Total,
+    #[error("the answer broke off while its beginning was read")]
+    Cut,
+}
+
+/// What goes upstream.
+pub(crate) enum RequestBody {
+    Empty,
+    /// As it comes, with a copy while it is short enough.
+    Streaming(Incoming, Option<Rc<Copy>>),
+    /// Pieces that were kept.
+    Pieces(VecDeque<Bytes>),
+}
+
+/// What was sent of a body so far, for as long as it is short enough to be sent again.
+pub(crate) struct Copy {
+    limit: usize,
+    state: RefCell<Copied>,
+}
+
+#[derive(Default)]
+struct Copied {
+    pieces: VecDeque<Bytes>,
+    length: usize,
+    whole: bool,
+    over: bool,
+}
+
+impl Copy {
+    pub(crate) fn new(limit: u64) -> Rc<Self> {
+        Rc::new(Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            state: RefCell::default(),
+        })
+    }
+
+    fn add(&self, piece: &Bytes) {
+        let mut copied = self.state.borrow_mut();
+        copied.length = copied.length.saturating_add(piece.len());
+        if copied.length > self.limit {
+            copied.over = true;
+            copied.pieces.clear();
+        } else if !copied.over {
+            copied.pieces.push_back(piece.clone());
+        }
+    }
+
+    fn end(&self, whole: bool) {
+        self.state.borrow_mut().whole = whole;
+    }
+
+    /// The whole body once more, if it was kept.
+    pub(crate) fn again(&self) -> Option<RequestBody> {
+        let copied = self.state.borrow();
+        (copied.whole && !copied.over).then(|| RequestBody::Pieces(copied.pieces.clone()))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BrokenBody;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+            }
+            Self::Streaming(incoming, copy) => {
+                let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
+                if let Some(copy) = copy {
+                    match &frame {
+                        Some(Ok(frame)) => match frame.data_ref() {
+                            Some(piece) => copy.add(piece),
+                            // Trailers are not kept, so such a body is sent once.
+                            None => copy.end(false),
+                        },
+                        Some(Err(_)) => {}
+                        None => copy.end(true),
+                    }
+                    if incoming.is_end_stream()
+                        && matches!(&frame, Some(Ok(frame)) if frame.is_data())
+                    {
+                        copy.end(true);
+                    }
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Torn)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Streaming(incoming, _) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+            Self::Streaming(incoming, _) => incoming.size_hint(),
+        }
+    }
+}
+
+/// What goes downstream.
+pub(crate) enum AnswerBody {
+    /// The gateway's own words.
+    Own(Option<Bytes>, Option<Account>),
+    Upstream(Box<Passing>),
+}
+
+/// An upstream's body on its way downstream.
+pub(crate) struct Passing {
+    pub(crate) incoming: Incoming,
+    /// Read already, to see whether a token was rejected.
+    pub(crate) peeked: VecDeque<Bytes>,
+    /// It broke off after what was read.
+    pub(crate) cut: bool,
+    /// For the whole call, where there is such a limit.
+    pub(crate) total: Option<Deadline>,
+    pub(crate) borrowed: Borrowed,
+    pub(crate) deadline: Deadline,
+    pub(crate) idle: Duration,
+    pub(crate) account: Option<Account>,
+}
+
+impl AnswerBody {
+    pub(crate) fn own(bytes: Bytes, account: Option<Account>) -> Self {
+        Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()), account)
+    }
+}
+
+impl Passing {
+    fn finish(&mut self, whole: bool) {
+        if whole {
+            self.borrowed.give_back();
+        }
+        if let Some(account) = &mut self.account {
+            account.ended(whole);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BrokenBody;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        let passing = match self.get_mut() {
+            Self::Own(bytes, account) => {
+                if let Some(account) = account {
+                    account.ended(true);
+                }
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Upstream(passing) => passing,
+        };
+        if let Some(piece) = passing.peeked.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if std::mem::take(&mut passing.cut) {
+            passing.finish(false);
+            return Poll::Ready(Some(Err(BrokenBody::Cut)));
+        }
+        let frame = match Pin::new(&mut passing.incoming).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending
+                if passing
+                    .total
+                    .as_ref()
+                    .is_some_and(|total| total.poll_passed(context)) =>
+            {
+                passing.finish(false);
+                return Poll::Ready(Some(Err(BrokenBody::Total)));
+            }
+            Poll::Pending if passing.deadline.poll_passed(context) => {
+                passing.finish(false);
+                return Poll::Ready(Some(Err(BrokenBody::Idle)));
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        match &frame {
+            Some(Ok(_)) => {
+                passing.deadline.set(passing.idle);
+                if passing.incoming.is_end_stream() {
+                    passing.finish(true);
+                }
+            }
+            Some(Err(_)) => passing.finish(false),
+            None => passing.finish(true),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Torn)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes, _) => bytes.is_none(),
+            Self::Upstream(passing) => {
+                passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Self::Upstream(passing) => {
+                let peeked: u64 = passing.peeked.iter().map(|piece| piece.len() as u64).sum();
+                let rest = passing.incoming.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower() + peeked);
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + peeked);
+                }
+                hint
+            }
+        }
+    }
+}

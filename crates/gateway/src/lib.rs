@@ -1,0 +1,30 @@
+//! A gateway that adds each deployment's credential, for clients of any language.
+//!
+//! ```text
+//!  application ──(gateway key)──> /NAME/path ──(deployment's credential)──> deployment
+//! ```
+//!
+//! An application points its base URL at `/NAME` and drops its keys. Each thread accepts, serves and
+//! calls upstreams by itself: nothing on the way of a request is shared between threads but the
+//! counters' memory and one number that says whether the configuration changed.
+//!
+//! What this crate does not do: read files or environment (the command does), or know any method.
+
+mod account; // what is counted and written down
+mod admin; // health, metrics, what is where
+mod body; // bodies on their way through
+mod forward; // the life of a request
+mod gateway; // started, reloaded, drained
+mod guard; // who may speak to it
+mod keys; // of callers
+mod problem; // errors of its own
+mod routes; // deployments and callers
+mod server; // listeners and threads
+mod strip; // headers that go no further
+mod tick; // deadlines that cost next to nothing
+mod tls; // trust and identity towards upstreams
+mod upstream; // connections to upstreams
+
+pub use gateway::{Gateway, Keys, Options};
+pub use keys::{digest, new_key};
+pub use server::Listen;

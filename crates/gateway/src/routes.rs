@@ -1,0 +1,230 @@
+//! Which deployments there are and who may call them: shared as data, with what a thread needs of
+//! each made once for each thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use gatepass_config::{AccessLog, Config, GatewayKey};
+use gatepass_core::Deployment;
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use crate::account::Counters;
+use crate::upstream::{Pool, Target};
+
+/// Everything that a reload replaces.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) callers: Callers,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) access_log: AccessLog,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) target: Arc<Target>,
+}
+
+impl Snapshot {
+    /// # Errors
+    /// A line for each deployment that cannot be reached by its settings.
+    pub(crate) fn of(config: &Config, callers: Callers, generation: u64) -> Result<Self, String> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut problems = Vec::new();
+        for deployment in config.deployments() {
+            match Target::of(deployment) {
+                Ok(target) => {
+                    let same = entries
+                        .iter()
+                        .find(|one| one.target.is_shared_with(&target));
+                    let target =
+                        same.map_or_else(|| Arc::new(target), |one| Arc::clone(&one.target));
+                    entries.push(Entry {
+                        deployment: Arc::clone(deployment),
+                        target,
+                    });
+                }
+                Err(what) => problems.push(format!("deployment \"{}\": {what}", deployment.name())),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("\n"));
+        }
+        let settings = config.gateway();
+        Ok(Self {
+            generation,
+            entries,
+            callers,
+            hosts: settings
+                .hosts
+                .iter()
+                .map(|host| host.to_lowercase())
+                .collect(),
+            access_log: settings.access_log.unwrap_or(AccessLog::Off),
+        })
+    }
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub(crate) enum Callers {
+    /// Whoever reaches the listener.
+    Anybody,
+    Keys(Vec<GatewayKey>),
+}
+
+impl Callers {
+    /// The name of a caller, as logs and metrics show it.
+    pub(crate) fn name(&self, caller: usize) -> &str {
+        match self {
+            Self::Anybody => "anybody",
+            Self::Keys(keys) => keys.get(caller).map_or("", |key| key.name.as_str()),
+        }
+    }
+
+    /// The caller whose key this is, unless it has expired. Compared as digests, so that the time it
+    /// takes says nothing about any key.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+        let Self::Keys(keys) = self else {
+            return Some(0);
+        };
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let found = keys.iter().position(|key| key.sha256 == digest)?;
+        let expires = keys[found].expires;
+        let alive = expires.is_none_or(|end| SystemTime::now() < end);
+        alive.then_some(found)
+    }
+
+    pub(crate) fn allows(&self, caller: usize, deployment: &str) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Keys(keys) => keys.get(caller).is_some_and(|key| key.allows(deployment)),
+        }
+    }
+
+    pub(crate) fn wants_key(&self) -> bool {
+        matches!(self, Self::Keys(_))
+    }
+}
+
+/// The counters of all threads, summed up by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<Vec<(String, String, Arc<Counters>)>>);
+
+impl Ledger {
+    pub(crate) fn all(&self) -> Vec<(String, String, Arc<Counters>)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// One thread's counters, which outlive reloads.
+pub(crate) struct Books {
+    ledger: Arc<Ledger>,
+    own: RefCell<HashMap<(String, String), Arc<Counters>>>,
+}
+
+impl Books {
+    pub(crate) fn of(ledger: Arc<Ledger>) -> Self {
+        let own = RefCell::default();
+        Self { ledger, own }
+    }
+
+    fn counters(&self, deployment: &str, caller: &str) -> Arc<Counters> {
+        let mut own = self.own.borrow_mut();
+        let key = (deployment.to_owned(), caller.to_owned());
+        let open = || {
+            let counters = Arc::new(Counters::default());
+            let mut all = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push((
+                deployment.to_owned(),
+                caller.to_owned(),
+                Arc::clone(&counters),
+            ));
+            counters
+        };
+        Arc::clone(own.entry(key).or_insert_with(open))
+    }
+}
+
+/// A deployment as one thread calls it.
+pub(crate) struct Route {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) pool: Rc<Pool>,
+    /// This thread's own copy: threads would queue at a shared one's reference count.
+    pub(crate) host: HeaderValue,
+    counters: RefCell<Vec<Option<Arc<Counters>>>>,
+}
+
+impl Route {
+    pub(crate) fn counters(
+        &self,
+        caller: usize,
+        callers: &Callers,
+        books: &Books,
+    ) -> Arc<Counters> {
+        let mut counters = self.counters.borrow_mut();
+        if counters.len() <= caller {
+            counters.resize(caller + 1, None);
+        }
+        let open = || books.counters(self.deployment.name(), callers.name(caller));
+        Arc::clone(counters[caller].get_or_insert_with(open))
+    }
+}
+
+/// One thread's view of a snapshot.
+pub(crate) struct Local {
+    pub(crate) snapshot: Arc<Snapshot>,
+    routes: HashMap<String, Rc<Route>>,
+}
+
+impl Local {
+    /// What is as before keeps its connections and its counters.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, before: Option<&Self>) -> Self {
+        let mut routes: HashMap<String, Rc<Route>> = HashMap::new();
+        let mut pools: Vec<Rc<Pool>> = Vec::new();
+        if let Some(before) = before {
+            pools.extend(before.routes.values().map(|route| Rc::clone(&route.pool)));
+        }
+        for entry in &snapshot.entries {
+            let known = pools
+                .iter()
+                .find(|pool| pool.target().is_shared_with(&entry.target));
+            let pool = match known {
+                Some(pool) => Rc::clone(pool),
+                None => {
+                    let pool = Pool::new(Arc::clone(&entry.target));
+                    pools.push(Rc::clone(&pool));
+                    pool
+                }
+            };
+            let origin = entry.deployment.origin();
+            let default = if origin.is_https() { 443 } else { 80 };
+            let host = if origin.port() == default {
+                origin.host().to_owned()
+            } else {
+                format!("{}:{}", origin.host(), origin.port())
+            };
+            let route = Route {
+                deployment: Arc::clone(&entry.deployment),
+                pool,
+                host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
+                counters: RefCell::default(),
+            };
+            routes.insert(entry.deployment.name().to_owned(), Rc::new(route));
+        }
+        Self { snapshot, routes }
+    }
+
+    pub(crate) fn route(&self, name: &str) -> Option<&Rc<Route>> {
+        self.routes.get(name)
+    }
+}

@@ -1,0 +1,321 @@
+//! Connections to upstreams: each worker thread keeps its own, for each distinct way to reach one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepass_core::{Deployment, TransportSettings};
+use http::uri::Authority;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use crate::body::RequestBody;
+use crate::tls;
+
+/// Idle connections kept for each target by each thread.
+const IDLE_AT_MOST: usize = 256;
+
+/// How an upstream is reached; deployments that agree in all of it share connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Scheme, host and port, as a URL the connector takes.
+    url: Uri,
+    server_name: Option<ServerName<'static>>,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    proxy: Option<Uri>,
+    proxy_auth: Option<http::HeaderValue>,
+    connect_timeout: Duration,
+    settings: TransportSettings,
+    /// Digest of the certificate files: a renewed one makes another target.
+    files: [u8; 32],
+}
+
+impl Target {
+    /// # Errors
+    /// A sentence with cause and fix, when certificate files cannot be used.
+    pub(crate) fn of(deployment: &Deployment) -> Result<Self, String> {
+        let (origin, settings) = (deployment.origin(), deployment.transport());
+        let text = format!("{}://{}:{}/", origin.scheme(), origin.host(), origin.port());
+        let url: Uri = text
+            .parse()
+            .map_err(|_| "its URL does not parse: check it")?;
+        let bare = origin.host().trim_start_matches('[').trim_end_matches(']');
+        let server_name = ServerName::try_from(bare.to_owned()).ok();
+        let tls = origin
+            .is_https()
+            .then(|| tls::client_config(settings))
+            .transpose()?;
+        let mut proxy_auth = None;
+        let proxy = match &settings.proxy {
+            Some(secret) => {
+                let wrong = || "proxy is not a proxy URL: write http://host:port".to_owned();
+                let url: Uri = secret.expose().parse().map_err(|_| wrong())?;
+                let authority = url.authority().ok_or_else(wrong)?.as_str();
+                let host = match authority.rsplit_once('@') {
+                    Some((user, host)) => {
+                        proxy_auth = Some(basic(user).ok_or_else(wrong)?);
+                        host
+                    }
+                    None => authority,
+                };
+                let host: Authority = host.parse().map_err(|_| wrong())?;
+                let proxy = Uri::builder()
+                    .scheme("http")
+                    .authority(host)
+                    .path_and_query("/");
+                Some(proxy.build().map_err(|_| wrong())?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            url,
+            server_name,
+            tls,
+            proxy,
+            proxy_auth,
+            connect_timeout: settings.connect_timeout,
+            settings: settings.clone(),
+            files: tls::digest(settings),
+        })
+    }
+
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        self.url == other.url && self.settings == other.settings && self.files == other.files
+    }
+}
+
+/// User and password of a proxy URL as a header value.
+fn basic(user: &str) -> Option<http::HeaderValue> {
+    use base64::Engine;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(user);
+    let mut value = http::HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// No connection: cause and fix.
+    Unreachable(String),
+    /// It broke after the request was on its way.
+    Broke,
+    /// The caller's own body broke.
+    Body,
+}
+
+/// This thread's connections to one target.
+pub(crate) struct Pool {
+    target: Arc<Target>,
+    idle: RefCell<Vec<http1::SendRequest<RequestBody>>>,
+    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+}
+
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>, Reused),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+type Reused = bool;
+
+/// A connection that an answer is still being read from.
+pub(crate) struct Borrowed {
+    sender: Option<http1::SendRequest<RequestBody>>,
+    pool: Rc<Pool>,
+}
+
+impl Borrowed {
+    /// The answer was read to its end: the connection serves the next request.
+    pub(crate) fn give_back(&mut self) {
+        let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) else {
+            return;
+        };
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < IDLE_AT_MOST {
+            idle.push(sender);
+        }
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(target: Arc<Target>) -> Rc<Self> {
+        Rc::new(Self {
+            target,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// Sends the request; one that provably was not sent is sent again on another connection.
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Borrowed), NoAnswer> {
+        loop {
+            let sender = match self.take() {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            let borrowed = |sender| Borrowed {
+                sender,
+                pool: Rc::clone(self),
+            };
+            match sender {
+                Sender::Http1(mut sender, reused) => {
+                    if reused && sender.ready().await.is_err() {
+                        continue;
+                    }
+                    match sender.try_send_request(request).await {
+                        Ok(response) => return Ok((response, borrowed(Some(sender)))),
+                        Err(mut error) => match error.take_message() {
+                            Some(unsent) if reused => request = unsent,
+                            _ => return Err(no_answer(error.error())),
+                        },
+                    }
+                }
+                Sender::Http2(mut sender) => {
+                    *request.version_mut() = http::Version::HTTP_2;
+                    self.absolute(&mut request);
+                    match sender.try_send_request(request).await {
+                        Ok(response) => return Ok((response, borrowed(None))),
+                        Err(mut error) => {
+                            self.shared.borrow_mut().take();
+                            match error.take_message() {
+                                Some(unsent) => request = unsent,
+                                None => return Err(no_answer(error.error())),
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// HTTP/2 says scheme and authority in the request line's stead.
+    fn absolute(&self, request: &mut Request<RequestBody>) {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = self.target.url.scheme().cloned();
+        parts.authority = self.target.url.authority().cloned();
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        request.headers_mut().remove(http::header::HOST);
+    }
+
+    fn take(&self) -> Option<Sender> {
+        let shared = self.shared.borrow().clone();
+        if let Some(sender) = shared.filter(|sender| !sender.is_closed()) {
+            return Some(Sender::Http2(sender));
+        }
+        let mut idle = self.idle.borrow_mut();
+        while let Some(sender) = idle.pop() {
+            if !sender.is_closed() {
+                return Some(Sender::Http1(sender, true));
+            }
+        }
+        None
+    }
+
+    async fn connect(self: &Rc<Self>) -> Result<Sender, NoAnswer> {
+        let limit = self.target.connect_timeout;
+        match tokio::time::timeout(limit, self.open()).await {
+            Ok(result) => result.map_err(NoAnswer::Unreachable),
+            Err(_) => Err(NoAnswer::Unreachable(
+                "no connection came about in time: check host, network and proxy, or raise connect_timeout"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    async fn open(self: &Rc<Self>) -> Result<Sender, String> {
+        let target = &self.target;
+        let stream = stream(target).await?;
+        let (Some(tls), Some(name)) = (&target.tls, &target.server_name) else {
+            return Ok(Sender::Http1(http1(TokioIo::new(stream)).await?, false));
+        };
+        let connector = TlsConnector::from(Arc::clone(tls));
+        let stream = connector.connect(name.clone(), stream).await;
+        let stream = stream.map_err(|cause| told(&cause))?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Ok(Sender::Http1(http1(TokioIo::new(stream)).await?, false));
+        }
+        let handshake = http2::Builder::new(LocalExecutor)
+            .adaptive_window(true)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(|cause| told(&cause))?;
+        tokio::task::spawn_local(connection);
+        *self.shared.borrow_mut() = Some(sender.clone());
+        Ok(Sender::Http2(sender))
+    }
+}
+
+async fn http1<I>(io: I) -> Result<http1::SendRequest<RequestBody>, String>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let handshake = http1::handshake(io).await;
+    let (sender, connection) = handshake.map_err(|cause| told(&cause))?;
+    tokio::task::spawn_local(connection.with_upgrades());
+    Ok(sender)
+}
+
+/// A TCP connection, through the proxy's tunnel where there is one.
+async fn stream(target: &Target) -> Result<TcpStream, String> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(target.connect_timeout));
+    let stream = match &target.proxy {
+        Some(proxy) => {
+            let mut tunnel = Tunnel::new(proxy.clone(), connector);
+            if let Some(auth) = &target.proxy_auth {
+                tunnel = tunnel.with_auth(auth.clone());
+            }
+            let stream = tunnel.call(target.url.clone()).await;
+            stream.map_err(|cause| told(&cause))?
+        }
+        None => {
+            let stream = connector.call(target.url.clone()).await;
+            stream.map_err(|cause| told(&cause))?
+        }
+    };
+    Ok(stream.into_inner())
+}
+
+/// Cause and fix of an error on the way to an upstream; no URL, no header.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let trouble = gatepass_transport::Trouble::of_any(error);
+    format!("{}: {}", trouble.cause, trouble.fix)
+}
+
+fn no_answer(error: &hyper::Error) -> NoAnswer {
+    if error.is_user() {
+        NoAnswer::Body
+    } else {
+        NoAnswer::Broke
+    }
+}
+
+/// Runs what hyper spawns on this thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F> hyper::rt::Executor<F> for LocalExecutor
+where
+    F: Future<Output: 'static> + 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
