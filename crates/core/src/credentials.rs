@@ -120,6 +120,24 @@ impl Credentials {
         }
     }
 
+    /// Applies all methods if each is ready; nothing they own is left on the request if not.
+    pub(crate) fn apply_now(
+        &self,
+        view: &mut RequestView<'_>,
+        now: Now,
+    ) -> Result<Option<AppliedAll>, AuthError> {
+        match self.apply(view, &Attempt::default(), now) {
+            Ok(applied) => Ok(Some(applied)),
+            Err((_, cause)) => {
+                self.strip(view);
+                match cause {
+                    NotApplied::NotReady => Ok(None),
+                    NotApplied::Failed(error) => Err(error),
+                }
+            }
+        }
+    }
+
     fn apply(
         &self,
         view: &mut RequestView<'_>,

@@ -300,6 +300,41 @@ impl Deployment {
             .await
     }
 
+    /// The same where nothing has to be waited for; `None` where [`Deployment::authorize`] has to.
+    ///
+    /// # Errors
+    /// As [`Deployment::authorize`].
+    ///
+    /// ```
+    /// use gatepass_core::{Bearer, BodyView, Deployment, Endpoint, SystemClock};
+    /// let endpoint = Endpoint::parse(Some("https://models.example.com/"), None, false).unwrap();
+    /// let deployment = Deployment::new("churn", endpoint, vec![Bearer::method("abc")])?;
+    /// let mut request = http::Request::get("https://models.example.com/").body(()).unwrap();
+    ///
+    /// // A secret is read at the first use of its deployment, so that use may wait.
+    /// assert!(deployment.authorize_now(&mut request, BodyView::Empty, &SystemClock)?.is_none());
+    /// # Ok::<(), gatepass_core::AuthError>(())
+    /// ```
+    pub fn authorize_now<T: Outbound>(
+        &self,
+        request: &mut T,
+        body: BodyView<'_>,
+        clock: &dyn Clock,
+    ) -> Result<Option<AppliedAll>, AuthError> {
+        if self.credentials.needs() > crate::method::BodyNeed::Nothing {
+            return Ok(None);
+        }
+        let now = clock.now();
+        request
+            .lend(body, |view| {
+                if !self.endpoint.origin.covers(view) {
+                    return Ok(None);
+                }
+                self.credentials.apply_now(view, now)
+            })
+            .map_err(|error| error.for_deployment(&self.name))
+    }
+
     /// The same with what [`Credentials::renew`] prepared, for a replay.
     ///
     /// # Errors

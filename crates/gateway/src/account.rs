@@ -11,6 +11,7 @@ use gatepass_config::AccessLog;
 use gatepass_core::Stamp;
 use http::{HeaderValue, Method, StatusCode};
 
+use crate::clock;
 use crate::problem::Part;
 
 /// Upper ends of the buckets of a duration, in microseconds.
@@ -101,7 +102,7 @@ impl Account {
         add(&counters.in_flight, 1);
         Self {
             counters,
-            start: Instant::now(),
+            start: clock::instant(),
             sent: None,
             upstream: Duration::ZERO,
             status: StatusCode::OK,
@@ -118,7 +119,7 @@ impl Account {
     }
 
     pub(crate) fn sent_with(&mut self, stamp: Option<Stamp>) {
-        self.sent = Some(Instant::now());
+        self.sent = Some(clock::instant());
         if let Some(line) = &mut self.line {
             line.stamp = stamp;
         }
@@ -172,7 +173,7 @@ impl Account {
 
     fn write(&self, line: &Line, whole: bool) {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let now = SystemTime::now()
+        let now = clock::wall()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let (total, upstream) = (micros(self.start.elapsed()), micros(self.upstream));

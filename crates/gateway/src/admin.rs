@@ -21,6 +21,7 @@ use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
 use crate::routes::{Ledger, Snapshot};
 use crate::server::{Bound, Stream};
+use crate::strip::look;
 
 /// What the admin listener tells of.
 pub(crate) struct State {
@@ -79,8 +80,9 @@ impl State {
             Arc::clone(&newest.unwrap_or_else(PoisonError::into_inner))
         };
         let id = HeaderValue::from_static("-");
-        let allowed = guard::host(request.headers(), request.uri(), here, &snapshot.hosts)
-            .and_then(|()| guard::origin(request.headers()));
+        let seen = look(request.headers());
+        let allowed = guard::host(&seen, request.uri(), here, &snapshot.hosts)
+            .and_then(|()| guard::origin(&seen));
         if let Err(problem) = allowed {
             return problem.into_response(&id);
         }

@@ -1,4 +1,4 @@
-//! The life of a request: checked, routed, given its credential, sent, answered.
+//! The life of a request: checked, routed, called for, accounted for.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,29 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use gatepass_config::AccessLog;
-use gatepass_core::{
-    Attempt, AuthError, BodyNeed, BodyView, Destination, Outbound, RequestView, ResponseView,
-    SystemClock,
-};
-use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 
 use crate::account::{Account, Line};
-use crate::body::{AnswerBody, Copy, Passing, RequestBody};
+use crate::body::{AnswerBody, Passing};
+use crate::call::Call;
 use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
 use crate::routes::{Books, Local, Route, Snapshot};
 use crate::strip;
-use crate::tick::{Deadline, before};
-use crate::upstream::{Borrowed, NoAnswer};
+use crate::tick::Deadline;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What one thread serves with.
 pub(crate) struct Worker {
@@ -64,8 +55,20 @@ impl Ids {
     fn next(&self) -> HeaderValue {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let text = format!("{:016x}-{number:x}", self.prefix);
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+        let mut text = Vec::with_capacity(33);
+        hex(self.prefix, 16, &mut text);
+        text.push(b'-');
+        let digits = (67 - number.leading_zeros()) / 4;
+        hex(number, digits.max(1), &mut text);
+        HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// The last so many hexadecimal digits; the machinery of `format!` costs ten times as much.
+fn hex(number: u64, digits: u32, text: &mut Vec<u8>) {
+    for digit in (0..digits).rev() {
+        let nibble = (number >> (digit * 4)) & 0xf;
+        text.push(b"0123456789abcdef"[nibble as usize]);
     }
 }
 
@@ -87,15 +90,15 @@ impl Worker {
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
-        here: Here,
+        connection: &Met,
     ) -> Response<AnswerBody> {
         let local = self.local();
-        let given = request.headers().get(&REQUEST_ID);
-        let request_id = given
-            .filter(|id| guard::is_request_id(id))
-            .cloned()
-            .unwrap_or_else(|| self.ids.next());
-        let admitted = admit(&request, here, &local);
+        let seen = strip::look(request.headers());
+        let given = seen.request_id.filter(|id| guard::is_request_id(id));
+        let request_id = given.cloned().unwrap_or_else(|| self.ids.next());
+        let found = seen.found();
+        let switching = seen.upgrade;
+        let admitted = admit(&request, &seen, connection, &local);
         let (route, caller, rest) = match admitted {
             Ok(admitted) => admitted,
             Err(problem) => return refused(problem, &request_id, None),
@@ -118,23 +121,66 @@ impl Worker {
             route,
             rest,
             request_id: &request_id,
+            found,
+            switching,
         };
-        match call.forward(request, &mut account).await {
+        let deadline = if request.version() == Version::HTTP_2 {
+            Deadline::new()
+        } else {
+            // One request at a time on this connection.
+            connection.deadline.clone()
+        };
+        match call.forward(request, deadline, &mut account).await {
             Ok((response, passing)) => finish(response, passing, account, &request_id),
             Err(problem) => refused(problem, &request_id, Some(account)),
         }
     }
 }
 
+/// What is known of a caller's connection.
+pub(crate) struct Met {
+    here: Here,
+    deadline: Deadline,
+    /// The Host it was last let in by, under which configuration; callers send the same one again
+    /// and again.
+    host: RefCell<Option<(u64, HeaderValue)>>,
+}
+
+impl Met {
+    pub(crate) fn at(here: Here) -> Self {
+        Self {
+            here,
+            deadline: Deadline::new(),
+            host: RefCell::default(),
+        }
+    }
+
+    fn knows(&self, seen: &strip::Seen<'_>, uri: &Uri, generation: u64) -> bool {
+        let known = self.host.borrow();
+        let same = known
+            .as_ref()
+            .is_some_and(|(since, host)| *since == generation && Some(host) == seen.host);
+        same && !seen.second_host && uri.authority().is_none()
+    }
+
+    fn remember(&self, seen: &strip::Seen<'_>, generation: u64) {
+        *self.host.borrow_mut() = seen.host.map(|host| (generation, host.clone()));
+    }
+}
+
 /// Whether the request may be served, and by what: the route, the caller, the rest of the path.
 fn admit<'a>(
     request: &Request<Incoming>,
-    here: Here,
+    seen: &strip::Seen<'_>,
+    connection: &Met,
     local: &'a Local,
 ) -> Result<(&'a Rc<Route>, usize, String), Problem> {
     let snapshot = &local.snapshot;
-    guard::host(request.headers(), request.uri(), here, &snapshot.hosts)?;
-    guard::origin(request.headers())?;
+    if !connection.knows(seen, request.uri(), snapshot.generation) {
+        guard::host(seen, request.uri(), connection.here, &snapshot.hosts)?;
+        connection.remember(seen, snapshot.generation);
+    }
+    guard::origin(seen)?;
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         let detail = "TRACE and CONNECT are not forwarded";
         return Err(Problem::new(
@@ -143,7 +189,7 @@ fn admit<'a>(
             detail,
         ));
     }
-    let caller = guard::caller(request.headers(), &snapshot.callers)?;
+    let caller = guard::caller(seen, &snapshot.callers)?;
     let path = request
         .uri()
         .path_and_query()
@@ -196,363 +242,5 @@ fn finish(
             response.map(|()| AnswerBody::Upstream(passing))
         }
         None => response.map(|()| AnswerBody::own(Bytes::new(), Some(account))),
-    }
-}
-
-/// A request head on its way to a deployment, as a method sees it.
-struct Outgoing<'a> {
-    route: &'a Route,
-    method: Method,
-    /// Path and query.
-    target: String,
-    headers: HeaderMap,
-}
-
-impl Outbound for Outgoing<'_> {
-    fn lend<R>(&mut self, body: BodyView<'_>, call: impl FnOnce(&mut RequestView<'_>) -> R) -> R {
-        let origin = self.route.deployment.origin();
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let to = Destination {
-            scheme: origin.scheme(),
-            host: origin.host(),
-            port: Some(origin.port()),
-            path,
-            query,
-        };
-        let mut view = RequestView::new(&self.method, to, &mut self.headers, body);
-        let result = call(&mut view);
-        if let Some(query) = view.into_changed_query() {
-            self.target.truncate(path.len());
-            if !query.is_empty() {
-                self.target.push('?');
-                self.target.push_str(&query);
-            }
-        }
-        result
-    }
-}
-
-impl Outgoing<'_> {
-    fn request(&self, body: RequestBody) -> Result<Request<RequestBody>, Problem> {
-        let uri = Uri::try_from(self.target.as_str()).map_err(|_| {
-            let detail = "the path does not make a request: percent-encode it";
-            Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail)
-        })?;
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        Ok(request)
-    }
-}
-
-/// One request to one deployment.
-struct Call<'a> {
-    route: &'a Rc<Route>,
-    /// The caller's path and query below the deployment's name.
-    rest: String,
-    request_id: &'a HeaderValue,
-}
-
-impl Call<'_> {
-    async fn forward(
-        &self,
-        mut request: Request<Incoming>,
-        account: &mut Account,
-    ) -> Result<(Response<()>, Option<Box<Passing>>), Problem> {
-        let (route, deployment) = (self.route, &self.route.deployment);
-        let credential = |error: &AuthError| Problem::credential(error);
-        let target = deployment
-            .request_target(&self.rest)
-            .map_err(|error| credential(&error))?;
-        let switching = request
-            .headers()
-            .contains_key(UPGRADE)
-            .then(|| hyper::upgrade::on(&mut request));
-        let (parts, incoming) = request.into_parts();
-        let mut headers = parts.headers;
-        let upgrade = strip::hop_by_hop(&mut headers);
-        account.stripped(strip::credentials(
-            &mut headers,
-            deployment.credentials().owned(),
-        ));
-        headers.insert(HOST, route.host.clone());
-        headers.insert(REQUEST_ID, self.request_id.clone());
-        if let Some(protocol) = &upgrade {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol.clone());
-        }
-        let mut outgoing = Outgoing {
-            route,
-            method: parts.method,
-            target,
-            headers,
-        };
-        let settings = deployment.transport();
-        let body = self.body(incoming).await?;
-        let copy = match &body {
-            RequestBody::Streaming(_, copy) => copy.clone(),
-            _ => None,
-        };
-        let again = |body: &RequestBody| match body {
-            RequestBody::Pieces(pieces) => Some(RequestBody::Pieces(pieces.clone())),
-            RequestBody::Empty => Some(RequestBody::Empty),
-            RequestBody::Streaming(..) => None,
-        };
-        let kept = again(&body);
-        let whole: Option<Vec<u8>> = match &body {
-            RequestBody::Pieces(pieces) => Some(pieces.iter().flatten().copied().collect()),
-            _ => None,
-        };
-        let view = || match (&whole, &kept) {
-            (Some(bytes), _) => BodyView::Bytes(bytes),
-            (None, Some(_)) => BodyView::Empty,
-            (None, None) => BodyView::Unread,
-        };
-        let deadline = Deadline::new();
-        let total = settings.total_timeout.map(|limit| {
-            let total = Deadline::new();
-            total.set(limit);
-            total
-        });
-        let first_byte = settings
-            .total_timeout
-            .map_or(settings.first_byte_timeout, |total| {
-                total.min(settings.first_byte_timeout)
-            });
-        let mut body = body;
-        let mut attempt = Attempt::default();
-        let mut replayed = false;
-        loop {
-            let applied = deployment
-                .authorize_with(&mut outgoing, view(), &SystemClock, attempt)
-                .await
-                .map_err(|error| credential(&error))?;
-            account.sent_with(applied.stamp());
-            deadline.set(first_byte);
-            let request = outgoing.request(body)?;
-            let sent = before(&deadline, route.pool.send(request)).await;
-            account.answered();
-            let (response, borrowed) = match sent {
-                Some(Ok(answer)) => answer,
-                Some(Err(why)) => return Err(self.no_answer(why)),
-                None => {
-                    let detail = format!(
-                        "deployment \"{}\" did not begin to answer within {} s: raise first_byte_timeout (or total_timeout) if that is normal",
-                        deployment.name(),
-                        first_byte.as_secs()
-                    );
-                    return Err(Problem::upstream(StatusCode::GATEWAY_TIMEOUT, detail));
-                }
-            };
-            let mut answer = Answer {
-                response,
-                borrowed,
-                peeked: Vec::new(),
-                cut: false,
-            };
-            if response_may_reject(answer.response.status()) {
-                let repeat = || {
-                    let kept = kept.as_ref().and_then(again);
-                    kept.or_else(|| copy.as_ref().and_then(|copy| copy.again()))
-                };
-                let next = repeat().filter(|_| !replayed && upgrade.is_none());
-                let view = answer.peek(deployment, &applied, &deadline).await;
-                let next_attempt = deployment
-                    .reconsider(&applied, &view.as_view(&answer.response), next.is_some())
-                    .await;
-                if let (Some(again), Some(next)) = (next_attempt, next) {
-                    account.replayed();
-                    replayed = true;
-                    attempt = again;
-                    body = next;
-                    continue;
-                }
-                (answer.peeked, answer.cut) = (view.pieces, view.cut);
-            }
-            return Ok(self.answer(answer, switching, deadline, total));
-        }
-    }
-
-    /// The caller's body: held whole where a method signs it, else copied as it streams.
-    async fn body(&self, incoming: Incoming) -> Result<RequestBody, Problem> {
-        let (deployment, limit) = (
-            &self.route.deployment,
-            self.route.deployment.transport().replay_body_limit,
-        );
-        if incoming.is_end_stream() {
-            return Ok(RequestBody::Empty);
-        }
-        if deployment.credentials().needs() == BodyNeed::Nothing {
-            return Ok(RequestBody::Streaming(incoming, Some(Copy::new(limit))));
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        match Limited::new(incoming, limit).collect().await {
-            Ok(whole) => Ok(RequestBody::Pieces([whole.to_bytes()].into())),
-            Err(_) => {
-                let detail = "the body is too long to be signed, or broke off: raise replay_body_limit, or send less";
-                Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    Part::Gateway,
-                    detail,
-                ))
-            }
-        }
-    }
-
-    fn no_answer(&self, why: NoAnswer) -> Problem {
-        let name = self.route.deployment.name();
-        match why {
-            NoAnswer::Unreachable(what) => Problem::upstream(
-                StatusCode::BAD_GATEWAY,
-                format!("deployment \"{name}\" is not reached: {what}"),
-            ),
-            NoAnswer::Broke => Problem::upstream(
-                StatusCode::BAD_GATEWAY,
-                format!(
-                    "the connection to deployment \"{name}\" broke before its answer: it may have been processed"
-                ),
-            ),
-            NoAnswer::Body => Problem::new(
-                StatusCode::BAD_REQUEST,
-                Part::Gateway,
-                "the request's body broke off",
-            )
-            .permanent(),
-        }
-    }
-
-    /// The upstream's answer on its way to the caller.
-    fn answer(
-        &self,
-        answer: Answer,
-        switching: Option<hyper::upgrade::OnUpgrade>,
-        deadline: Deadline,
-        total: Option<Deadline>,
-    ) -> (Response<()>, Option<Box<Passing>>) {
-        let Answer {
-            mut response,
-            borrowed,
-            peeked,
-            cut,
-        } = answer;
-        let protocol = response.headers().get(UPGRADE).cloned();
-        let upstream = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
-            .then(|| hyper::upgrade::on(&mut response));
-        let (mut parts, incoming) = response.into_parts();
-        parts.version = Version::HTTP_11;
-        parts.extensions = http::Extensions::new();
-        strip::answer(&mut parts.headers);
-        self.relocate(&mut parts.headers);
-        if let (Some(upstream), Some(downstream)) = (upstream, switching) {
-            if let Some(protocol) = protocol {
-                parts.headers.insert(UPGRADE, protocol);
-            }
-            parts
-                .headers
-                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            tokio::task::spawn_local(async move {
-                if let (Ok(up), Ok(down)) = (upstream.await, downstream.await) {
-                    let (mut up, mut down) = (TokioIo::new(up), TokioIo::new(down));
-                    let _over = tokio::io::copy_bidirectional(&mut down, &mut up).await;
-                }
-            });
-            return (Response::from_parts(parts, ()), None);
-        }
-        let idle = self.route.deployment.transport().idle_timeout;
-        deadline.set(idle);
-        let passing = Passing {
-            incoming,
-            peeked: peeked.into(),
-            cut,
-            total,
-            borrowed,
-            deadline,
-            idle,
-            account: None,
-        };
-        (Response::from_parts(parts, ()), Some(Box::new(passing)))
-    }
-
-    /// A redirect below the deployment's own URL leads to the gateway; any other passes as it is.
-    fn relocate(&self, headers: &mut HeaderMap) {
-        let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
-            return;
-        };
-        let deployment = &self.route.deployment;
-        let Some(rest) = deployment.path_below_base(location) else {
-            return;
-        };
-        let own = format!("/{}{rest}", deployment.name());
-        if let Ok(own) = HeaderValue::try_from(own) {
-            headers.insert(LOCATION, own);
-        }
-    }
-}
-
-/// Most answers reject nothing: they are not looked at twice.
-fn response_may_reject(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
-}
-
-struct Answer {
-    response: Response<Incoming>,
-    borrowed: Borrowed,
-    peeked: Vec<Bytes>,
-    cut: bool,
-}
-
-/// The beginning of an answer's body, where a matcher wants to see it.
-struct Peeked {
-    pieces: Vec<Bytes>,
-    text: Option<Vec<u8>>,
-    cut: bool,
-}
-
-impl Peeked {
-    fn as_view<'a>(&'a self, response: &'a Response<Incoming>) -> ResponseView<'a> {
-        let head = ResponseView::head(response.status(), response.headers());
-        match &self.text {
-            Some(text) => head.with_body(text),
-            None => head,
-        }
-    }
-}
-
-impl Answer {
-    async fn peek(
-        &mut self,
-        deployment: &gatepass_core::Deployment,
-        applied: &gatepass_core::AppliedAll,
-        deadline: &Deadline,
-    ) -> Peeked {
-        let head = ResponseView::head(self.response.status(), self.response.headers());
-        let mut peeked = Peeked {
-            pieces: Vec::new(),
-            text: None,
-            cut: false,
-        };
-        let Some(wanted) = deployment.wants_body(applied, &head) else {
-            return peeked;
-        };
-        let mut text = Vec::new();
-        while text.len() < wanted {
-            match before(deadline, self.response.body_mut().frame()).await {
-                Some(Some(Ok(frame))) => {
-                    if let Ok(piece) = frame.into_data() {
-                        text.extend_from_slice(&piece);
-                        peeked.pieces.push(piece);
-                    }
-                }
-                Some(None) => break,
-                Some(Some(Err(_))) | None => {
-                    peeked.cut = true;
-                    break;
-                }
-            }
-        }
-        text.truncate(wanted);
-        peeked.text = Some(text);
-        peeked
     }
 }

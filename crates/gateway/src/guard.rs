@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{StatusCode, Uri};
 
 use crate::problem::{Part, Problem};
 use crate::routes::Callers;
+use crate::strip::Seen;
 
 /// The listener's end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum Here {
 /// Checks that the gateway is called by a name of its own: a page whose name was rebound to this
 /// address sends another one.
 pub(crate) fn host(
-    headers: &HeaderMap,
+    seen: &Seen<'_>,
     uri: &Uri,
     here: Here,
     hosts: &[String],
@@ -29,12 +29,10 @@ pub(crate) fn host(
         Problem::new(StatusCode::MISDIRECTED_REQUEST, Part::Gateway, detail)
     };
     let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail);
-    let mut stated = headers.get_all(HOST).iter();
-    let stated_host = stated.next();
-    if stated.next().is_some() {
+    if seen.second_host {
         return Err(bad("two Host headers: send one"));
     }
-    let stated_host = match stated_host {
+    let stated_host = match seen.host {
         Some(value) => Some(value.to_str().map_err(|_| misdirected())?),
         None => None,
     };
@@ -82,11 +80,11 @@ fn without_port(name: &str) -> &str {
 }
 
 /// Refuses what a page in a browser sends, unless the page is the gateway's own.
-pub(crate) fn origin(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(ORIGIN) else {
+pub(crate) fn origin(seen: &Seen<'_>) -> Result<(), Problem> {
+    let Some(origin) = seen.origin else {
         return Ok(());
     };
-    let own = headers.get(HOST).is_some_and(|host| {
+    let own = seen.host.is_some_and(|host| {
         let origin = origin.as_bytes();
         let bare = origin
             .strip_prefix(b"http://")
@@ -102,16 +100,15 @@ pub(crate) fn origin(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The caller whose key the request carries.
-pub(crate) fn caller(headers: &HeaderMap, callers: &Callers) -> Result<usize, Problem> {
+pub(crate) fn caller(seen: &Seen<'_>, callers: &Callers) -> Result<usize, Problem> {
     if !callers.wants_key() {
         return Ok(0);
     }
     let mut presented = 0;
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| bearer(value.as_bytes()));
-    let named = ["x-api-key", "api-key"].map(|name| headers.get(name).map(header_bytes));
-    for key in [bearer, named[0], named[1]].into_iter().flatten() {
+    let [authorization, named @ ..] = seen.keys;
+    let token = authorization.and_then(|value| bearer(value.as_bytes()));
+    let named = named.map(|value| value.map(http::HeaderValue::as_bytes));
+    for key in [token, named[0], named[1]].into_iter().flatten() {
         presented += 1;
         if let Some(caller) = callers.find(key) {
             return Ok(caller);
@@ -123,10 +120,6 @@ pub(crate) fn caller(headers: &HeaderMap, callers: &Callers) -> Result<usize, Pr
         "this is no key of the gateway, or it has expired: `gatepass key new` makes one"
     };
     Err(Problem::key(detail))
-}
-
-fn header_bytes(value: &http::HeaderValue) -> &[u8] {
-    value.as_bytes()
 }
 
 /// The token of `Bearer TOKEN`, the scheme in any case.
@@ -147,7 +140,9 @@ pub(crate) fn is_request_id(value: &http::HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::strip::look;
+    use http::header::{HOST, ORIGIN};
+    use http::{HeaderMap, HeaderValue};
 
     fn check(host_header: &str, uri: &str, here: Here, want: u16) {
         let mut headers = HeaderMap::new();
@@ -155,7 +150,7 @@ mod tests {
             headers.insert(HOST, HeaderValue::try_from(host_header).unwrap());
         }
         let hosts = ["gate.internal".to_owned()];
-        let result = host(&headers, &uri.parse().unwrap(), here, &hosts);
+        let result = host(&look(&headers), &uri.parse().unwrap(), here, &hosts);
         let status = result.map_or_else(|problem| problem.status.as_u16(), |()| 200);
         assert_eq!(status, want, "{host_header} {uri} {here:?}");
     }
@@ -189,7 +184,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static("127.0.0.1:4781"));
             headers.insert(ORIGIN, HeaderValue::try_from(page).unwrap());
-            assert_eq!(origin(&headers).is_ok(), want, "{page}");
+            assert_eq!(origin(&look(&headers)).is_ok(), want, "{page}");
         };
         check("http://127.0.0.1:4781", true);
         check("http://evil.test", false);

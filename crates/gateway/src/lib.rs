@@ -13,7 +13,9 @@
 mod account; // what is counted and written down
 mod admin; // health, metrics, what is where
 mod body; // bodies on their way through
-mod forward; // the life of a request
+mod call; // one request to one deployment
+mod clock; // what durations are measured by
+mod forward; // the life of a request: checked, routed, called for
 mod gateway; // started, reloaded, drained
 mod guard; // who may speak to it
 mod keys; // of callers

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use gatepass_config::{AccessLog, Config, GatewayKey};
 use gatepass_core::Deployment;
@@ -13,6 +12,7 @@ use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
 use crate::account::Counters;
+use crate::clock;
 use crate::upstream::{Pool, Target};
 
 /// Everything that a reload replaces.
@@ -97,7 +97,7 @@ impl Callers {
         let digest: [u8; 32] = Sha256::digest(key).into();
         let found = keys.iter().position(|key| key.sha256 == digest)?;
         let expires = keys[found].expires;
-        let alive = expires.is_none_or(|end| SystemTime::now() < end);
+        let alive = expires.is_none_or(|end| clock::wall() < end);
         alive.then_some(found)
     }
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::watch;
 
 use crate::account;
-use crate::forward::{Ids, Newest, Worker};
+use crate::forward::{Ids, Met, Newest, Worker};
 use crate::guard::Here;
 use crate::routes::{Books, Ledger, Local};
 use crate::tick::{self, StepTimer};
@@ -297,10 +297,10 @@ impl Connection {
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (worker, here) = (Rc::clone(&self.worker), self.here);
+        let (worker, met) = (Rc::clone(&self.worker), Rc::new(Met::at(self.here)));
         let service = service_fn(move |request| {
-            let worker = Rc::clone(&worker);
-            async move { Ok::<_, std::convert::Infallible>(worker.answer(request, here).await) }
+            let (worker, met) = (Rc::clone(&worker), Rc::clone(&met));
+            async move { Ok::<_, std::convert::Infallible>(worker.answer(request, &met).await) }
         });
         let mut builder = auto::Builder::new(LocalExecutor);
         builder

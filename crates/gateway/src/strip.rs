@@ -2,96 +2,210 @@
 
 use gatepass_core::Owned;
 use http::HeaderValue;
-use http::header::{CONNECTION, HeaderMap, HeaderName, TE, UPGRADE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST,
+    HeaderMap, HeaderName, LOCATION, ORIGIN, SERVER, TE, UPGRADE, USER_AGENT,
+};
 
-use crate::problem::ERROR_HEADER;
+/// What one look at all headers of a request found.
+#[derive(Debug, Default)]
+pub(crate) struct Seen<'a> {
+    pub(crate) host: Option<&'a HeaderValue>,
+    pub(crate) second_host: bool,
+    pub(crate) origin: Option<&'a HeaderValue>,
+    /// `Authorization`, `x-api-key`, `api-key`.
+    pub(crate) keys: [Option<&'a HeaderValue>; 3],
+    pub(crate) request_id: Option<&'a HeaderValue>,
+    pub(crate) upgrade: bool,
+    /// What is there of [`GOING`], a bit for each.
+    going: u32,
+    connection: bool,
+    /// A name with `_`, which may be a spelling of another.
+    odd: bool,
+}
 
-/// Takes hop-by-hop headers away, those that `Connection` names among them. Returns the protocol a
-/// request wants to switch to.
-pub(crate) fn hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let mut upgrade = None;
-    if headers.contains_key(CONNECTION) {
-        let mut named = Vec::new();
-        for value in headers.get_all(CONNECTION) {
-            for name in value.to_str().unwrap_or_default().split(',') {
-                if let Ok(name) = HeaderName::try_from(name.trim()) {
-                    named.push(name);
-                }
+/// Headers of a request that go no further: the first ones hop by hop, then credentials.
+const GOING: [&str; 18] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    // Answered here: the body is asked for when it is wanted.
+    "expect",
+    "connection",
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "x-amz-security-token",
+    "x-auth-token",
+    "ocp-apim-subscription-key",
+];
+const FIRST_CREDENTIAL: usize = 9;
+const TE_BIT: u32 = 1 << 3;
+
+fn going(name: &str) -> Option<usize> {
+    // By length first: most names of a request are none of these.
+    GOING
+        .iter()
+        .position(|going| going.len() == name.len() && *going == name)
+}
+
+/// Looks at each header once.
+pub(crate) fn look(headers: &HeaderMap) -> Seen<'_> {
+    let mut seen = Seen::default();
+    for (name, value) in headers {
+        match *name {
+            HOST => seen.second_host |= seen.host.replace(value).is_some(),
+            ORIGIN => seen.origin = Some(value),
+            AUTHORIZATION => {
+                seen.keys[0] = Some(value);
+                seen.going |= 1 << 9;
             }
-        }
-        if named.contains(&UPGRADE) {
-            upgrade = headers.get(UPGRADE).cloned();
-        }
-        // What carries meaning end to end stays, whatever a sender calls it.
-        let keeps = ["host", "content-length", "content-type"];
-        for name in named.iter().filter(|name| !keeps.contains(&name.as_str())) {
-            headers.remove(name);
+            // Sent by nearly everybody, and never taken away.
+            ACCEPT | USER_AGENT | CONTENT_TYPE | CONTENT_LENGTH | ACCEPT_ENCODING => {}
+            _ => seen.look_closer(name.as_str(), value),
         }
     }
-    let trailers = headers
-        .get(TE)
-        .is_some_and(|te| te.to_str().is_ok_and(|te| te.contains("trailers")));
-    remove_where(headers, |name| {
-        matches!(
-            name,
-            "connection"
-                | "keep-alive"
-                | "proxy-connection"
-                | "proxy-authenticate"
-                | "te"
-                | "transfer-encoding"
-                | "upgrade"
-                | "http2-settings"
-                // Answered here: the body is asked for when it is wanted.
-                | "expect"
-        )
-    });
+    seen
+}
+
+impl<'a> Seen<'a> {
+    fn look_closer(&mut self, name: &str, value: &'a HeaderValue) {
+        match name {
+            "x-request-id" => self.request_id = Some(value),
+            "x-api-key" => self.keys[1] = Some(value),
+            "api-key" => self.keys[2] = Some(value),
+            "connection" => self.connection = true,
+            "upgrade" => self.upgrade = true,
+            _ => {}
+        }
+        if let Some(at) = going(name) {
+            self.going |= 1 << at;
+        }
+        self.odd |= name.contains('_');
+    }
+
+    /// What was found, without the values: they are about to change.
+    pub(crate) fn found(&self) -> Found {
+        Found {
+            going: self.going,
+            connection: self.connection,
+            odd: self.odd,
+        }
+    }
+}
+
+/// What of a request's headers has to go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    going: u32,
+    connection: bool,
+    odd: bool,
+}
+
+/// Takes away what is hop by hop, headers that `Connection` names among it, and whatever may be a
+/// credential: a caller's own, and what the deployment's method writes. `_` counts as `-`, because
+/// some servers read it so. Returns the protocol the request wants to switch to, and how many
+/// credentials went.
+pub(crate) fn request(
+    headers: &mut HeaderMap,
+    found: Found,
+    owned: &Owned,
+) -> (Option<HeaderValue>, usize) {
+    let upgrade = found
+        .connection
+        .then(|| named_by_connection(headers))
+        .flatten();
+    let trailers = found.going & TE_BIT != 0
+        && headers
+            .get(TE)
+            .is_some_and(|te| te.to_str().is_ok_and(|te| te.contains("trailers")));
+    let mut stripped = 0;
+    let mut left = found.going;
+    while left != 0 {
+        let at = left.trailing_zeros() as usize;
+        left &= left - 1;
+        if headers.remove(GOING[at]).is_some() && at >= FIRST_CREDENTIAL {
+            stripped += 1;
+        }
+    }
+    for name in &owned.headers {
+        if *name != AUTHORIZATION && headers.remove(name).is_some() {
+            stripped += 1;
+        }
+    }
+    if found.odd {
+        stripped += remove_where(headers, |name| {
+            let folded = name.replace('_', "-");
+            let credential = going(&folded).is_some_and(|at| at >= FIRST_CREDENTIAL);
+            name.contains('_') && (credential || owned.has_header(&folded))
+        });
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    upgrade
+    (upgrade, stripped)
 }
 
-/// Takes a caller's own credentials away, and what the deployment's method writes; `_` counts as
-/// `-`, because some servers read it so. Returns how many went.
-pub(crate) fn credentials(headers: &mut HeaderMap, owned: &Owned) -> usize {
-    remove_where(headers, |name| {
-        let mut folded = String::new();
-        let name = if name.contains('_') {
-            folded.extend(name.chars().map(|c| if c == '_' { '-' } else { c }));
-            folded.as_str()
-        } else {
-            name
-        };
-        is_credential(name) || owned.has_header(name)
-    })
+/// Takes away what `Connection` names; returns the protocol it wants to switch to.
+fn named_by_connection(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut named = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for name in value.to_str().unwrap_or_default().split(',') {
+            if let Ok(name) = HeaderName::try_from(name.trim()) {
+                named.push(name);
+            }
+        }
+    }
+    let upgrade = named
+        .contains(&UPGRADE)
+        .then(|| headers.get(UPGRADE).cloned());
+    // What carries meaning end to end stays, whatever a sender calls it.
+    let keeps = [HOST, CONTENT_LENGTH, CONTENT_TYPE];
+    for name in named.iter().filter(|name| !keeps.contains(name)) {
+        headers.remove(name);
+    }
+    upgrade.flatten()
 }
 
-fn is_credential(name: &str) -> bool {
+/// From an answer: what is hop by hop, and what only the gateway may say. Tells whether it redirects.
+pub(crate) fn answer(headers: &mut HeaderMap) -> bool {
+    let (mut connection, mut redirects, mut goes) = (false, false, false);
+    for name in headers.keys() {
+        match *name {
+            LOCATION => redirects = true,
+            CONNECTION => connection = true,
+            CONTENT_TYPE | CONTENT_LENGTH | DATE | SERVER => {}
+            _ => goes |= is_hop_of_answer(name.as_str()),
+        }
+    }
+    if connection {
+        named_by_connection(headers);
+        headers.remove(CONNECTION);
+    }
+    if goes {
+        remove_where(headers, is_hop_of_answer);
+    }
+    redirects
+}
+
+fn is_hop_of_answer(name: &str) -> bool {
     matches!(
         name,
-        "authorization"
-            | "cookie"
-            | "proxy-authorization"
-            | "x-api-key"
-            | "api-key"
-            | "x-goog-api-key"
-            | "x-amz-security-token"
-            | "x-auth-token"
-            | "ocp-apim-subscription-key"
+        "keep-alive"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "x-gatepass-error"
     )
-}
-
-/// From an answer: hop by hop, and what only the gateway may say.
-pub(crate) fn answer(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        hop_by_hop(headers);
-    } else {
-        remove_where(headers, |name| {
-            matches!(name, "keep-alive" | "transfer-encoding" | "upgrade" | "te")
-        });
-    }
-    headers.remove(ERROR_HEADER);
 }
 
 fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) -> usize {
@@ -124,6 +238,25 @@ mod tests {
         names
     }
 
+    fn stripped(headers: &mut HeaderMap, owned: &Owned) -> (Option<HeaderValue>, usize) {
+        let found = look(headers).found();
+        request(headers, found, owned)
+    }
+
+    #[test]
+    fn an_answer_says_nothing_that_only_the_gateway_may() {
+        let mut got = headers(&[
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("x-gatepass-error", "upstream"),
+            ("content-type", "text/plain"),
+            ("location", "/x"),
+        ]);
+        assert!(answer(&mut got));
+        assert_eq!(names(&got), ["content-type", "location"]);
+    }
+
     #[test]
     fn what_connection_names_goes_no_further() {
         let mut sent = headers(&[
@@ -136,7 +269,7 @@ mod tests {
             ("te", "gzip, trailers"),
             ("accept", "*/*"),
         ]);
-        assert!(hop_by_hop(&mut sent).is_none());
+        assert!(stripped(&mut sent, &Owned::default()).0.is_none());
         assert_eq!(names(&sent), ["accept", "content-length", "te"]);
         assert_eq!(sent["te"], "trailers");
     }
@@ -144,10 +277,11 @@ mod tests {
     #[test]
     fn a_wanted_upgrade_is_told() {
         let mut sent = headers(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-        assert_eq!(hop_by_hop(&mut sent).unwrap(), "websocket");
+        let (upgrade, _) = stripped(&mut sent, &Owned::default());
+        assert_eq!(upgrade.unwrap(), "websocket");
         assert!(sent.is_empty());
         let mut alone = headers(&[("upgrade", "websocket")]);
-        assert!(hop_by_hop(&mut alone).is_none());
+        assert!(stripped(&mut alone, &Owned::default()).0.is_none());
     }
 
     #[test]
@@ -162,7 +296,7 @@ mod tests {
             ("cookie", "a=b"),
             ("x-request-id", "1"),
         ]);
-        assert_eq!(credentials(&mut sent, &owned), 6);
+        assert_eq!(stripped(&mut sent, &owned).1, 6);
         assert_eq!(names(&sent), ["x-request-id"]);
     }
 }

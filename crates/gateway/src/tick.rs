@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Sleep, Timer};
 
+use crate::clock;
+
 const STEP: Duration = Duration::from_millis(100);
 const NEVER: u64 = u64::MAX;
 
 thread_local! {
     static TICKS: Ticks = Ticks {
-        start: Instant::now(),
+        start: clock::instant(),
         now: Cell::new(0),
         entries: RefCell::new(Vec::new()),
     };

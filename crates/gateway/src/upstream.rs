@@ -167,7 +167,8 @@ impl Pool {
         loop {
             let sender = match self.take() {
                 Some(sender) => sender,
-                None => self.connect().await?,
+                // Boxed: what is rare must not make every request's future large.
+                None => Box::pin(self.connect()).await?,
             };
             let borrowed = |sender| Borrowed {
                 sender,
