@@ -181,6 +181,7 @@ fn admit<'a>(
         connection.remember(seen, snapshot.generation);
     }
     guard::origin(seen)?;
+    guard::framing(seen)?;
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         let detail = "TRACE and CONNECT are not forwarded";
         return Err(Problem::new(

@@ -16,6 +16,16 @@ pub(crate) enum Here {
     Unix,
 }
 
+/// Refuses a body whose end two readers could find in different places (RFC 9112 s6.3).
+pub(crate) fn framing(seen: &Seen<'_>) -> Result<(), Problem> {
+    if !seen.ambiguous {
+        return Ok(());
+    }
+    let detail =
+        "the body is framed ambiguously: send either Content-Length or Transfer-Encoding: chunked";
+    Err(Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail))
+}
+
 /// Checks that the gateway is called by a name of its own: a page whose name was rebound to this
 /// address sends another one.
 pub(crate) fn host(

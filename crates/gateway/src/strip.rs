@@ -17,6 +17,10 @@ pub(crate) struct Seen<'a> {
     pub(crate) keys: [Option<&'a HeaderValue>; 3],
     pub(crate) request_id: Option<&'a HeaderValue>,
     pub(crate) upgrade: bool,
+    /// Framed in two ways, or in one that is not plain `chunked`.
+    pub(crate) ambiguous: bool,
+    length: bool,
+    chunked: bool,
     /// What is there of [`GOING`], a bit for each.
     going: u32,
     connection: bool,
@@ -68,10 +72,12 @@ pub(crate) fn look(headers: &HeaderMap) -> Seen<'_> {
                 seen.going |= 1 << 9;
             }
             // Sent by nearly everybody, and never taken away.
-            ACCEPT | USER_AGENT | CONTENT_TYPE | CONTENT_LENGTH | ACCEPT_ENCODING => {}
+            ACCEPT | USER_AGENT | CONTENT_TYPE | ACCEPT_ENCODING => {}
+            CONTENT_LENGTH => seen.length = true,
             _ => seen.look_closer(name.as_str(), value),
         }
     }
+    seen.ambiguous |= seen.length && seen.chunked;
     seen
 }
 
@@ -83,6 +89,11 @@ impl<'a> Seen<'a> {
             "api-key" => self.keys[2] = Some(value),
             "connection" => self.connection = true,
             "upgrade" => self.upgrade = true,
+            "transfer-encoding" => {
+                let plain = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                self.ambiguous |= self.chunked || !plain;
+                self.chunked = true;
+            }
             _ => {}
         }
         if let Some(at) = going(name) {

@@ -1,6 +1,5 @@
 //! One listener on a free loopback port, one handler; ends when dropped.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -61,9 +60,12 @@ where
             let handler = handler.clone();
             async move {
                 let (parts, body) = request.into_parts();
-                let body = Limited::new(body, MAX_BODY).collect().await;
-                let body = body.map(|whole| whole.to_bytes()).unwrap_or_default();
-                Ok::<_, Infallible>(handler(Request::from_parts(parts, body)).await)
+                // A request whose body broke off, or never ends, was never made: it is cut off.
+                let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+                    return Err(io::Error::from(io::ErrorKind::InvalidData));
+                };
+                let request = Request::from_parts(parts, body.to_bytes());
+                Ok(handler(request).await)
             }
         });
         tokio::spawn(async move {

@@ -1,1 +1,15 @@
-//! The gateway over real sockets.
+//! The gateway over real sockets: what callers, upstreams and strangers see.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod forward; // what reaches the upstream, and what comes back
+mod guarded; // who may not call
+mod kit; // a gateway, a model and a token endpoint
+mod raw; // bytes that are no honest request
+mod running; // reload, drain, metrics, sockets
+mod streams; // streaming, upgrades, broken ends
