@@ -217,7 +217,13 @@ impl Reader<'_> {
         let mut key = GatewayKey::new("", [0; 32], Vec::new());
         for (name, node) in table {
             match name.as_str() {
-                "name" => key.name = self.text(name, node).unwrap_or_default(),
+                "name" => match node.text().filter(|name| is_name(name)) {
+                    Some(given) => key.name = given.to_owned(),
+                    None => {
+                        let what = "must be text of 1 to 64 letters, digits, spaces, `.`, `_`, `-`, `@`: logs and metrics show it";
+                        self.wrong(name, node, what);
+                    }
+                },
                 "sha256" => match node.text().and_then(digest) {
                     Some(sha256) => key.sha256 = sha256,
                     None => {
@@ -243,6 +249,12 @@ impl Reader<'_> {
         }
         (self.problems.len() == before).then_some(key)
     }
+}
+
+/// What needs no escapes in logs and metrics.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ._-@".contains(c);
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 fn digest(text: &str) -> Option<[u8; 32]> {
@@ -277,7 +289,8 @@ mod tests {
     #[test]
     fn each_wrong_value_is_named_with_its_line() {
         let text = "[gateway]\nlisten = 1\nthreads = 0\nhosts = \"x\"\naccess_log = \"loud\"\n\
-                    lisen = \"x\"\n[[gateway.keys]]\nsha256 = \"c4nary\"\nexpires = \"soon\"\n";
+                    lisen = \"x\"\n[[gateway.keys]]\nsha256 = \"c4nary\"\nexpires = \"soon\"\n\
+                    [[gateway.keys]]\nname = \"a\\\"b\"\nsha256 = \"\"\n";
         let found = problems(text);
         for want in [
             "g.toml:2: `listen` must be text",
@@ -288,6 +301,7 @@ mod tests {
             "g.toml:8: `sha256` must be 64 hexadecimal digits",
             "g.toml:9: `expires` must be a time as text",
             "`name` is missing",
+            "g.toml:11: `name` must be text of 1 to 64 letters",
         ] {
             assert!(found.contains(want), "{want}\n{found}");
         }

@@ -39,6 +39,20 @@ impl Gatepass {
         self.run_with(arguments, &[], "")
     }
 
+    /// The command with this config, to be started as the test likes.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepass"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env(
+                "GATEPASS_CONFIG",
+                self.directory.path().join("gatepass.toml"),
+            );
+        command
+    }
+
     /// Runs with `GATEPASS_CONFIG` naming this config, these variables and this input.
     pub(crate) fn run_with(
         &self,
@@ -46,14 +60,8 @@ impl Gatepass {
         variables: &[(&str, &str)],
         input: &str,
     ) -> Outcome {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gatepass"))
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .env_clear()
-            .env(
-                "GATEPASS_CONFIG",
-                self.directory.path().join("gatepass.toml"),
-            )
+        let mut child = self
+            .command(arguments)
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -15,5 +15,6 @@ mod demo;
 mod interop;
 mod recipes;
 mod servers;
+mod serving;
 mod token_cache;
 mod writing;

@@ -39,7 +39,7 @@ enum Answer {
 enum Peer {
     Envoy(envoy::Envoy),
     Databricks(databricks::Source),
-    Gatepass(gatepass::Gatepass),
+    Gatepass(Box<gatepass::Gatepass>),
 }
 
 const PEERS: &str = "gatepass, envoy or databricks-sdk";
@@ -50,7 +50,9 @@ impl Peer {
         match name {
             "envoy" => Ok(Self::Envoy(envoy::Envoy::start(endpoint).await?)),
             "databricks-sdk" => Ok(Self::Databricks(databricks::Source::start(endpoint)?)),
-            "gatepass" => Ok(Self::Gatepass(gatepass::Gatepass::start(endpoint)?)),
+            "gatepass" => Ok(Self::Gatepass(Box::new(gatepass::Gatepass::start(
+                endpoint,
+            )?))),
             other => Err(format!("no peer `{other}`: {PEERS}")),
         }
     }
