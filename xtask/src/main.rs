@@ -10,6 +10,7 @@
 )]
 
 mod bench_call; // instructions of a call beside bare reqwest
+mod bench_gateway; // the gateway beside nginx and Envoy
 mod faults; // the fault matrix
 mod fuzz; // fuzz targets
 mod interop; // the outside components that tests need
@@ -32,6 +33,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   fuzz        TARGET [SECONDS]: fuzzes decode or config, for 60 seconds
   loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code
+  bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
 fn main() -> ExitCode {
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
+        ["bench-gateway"] => bench_gateway::run(false),
+        ["bench-gateway", "--access-log"] => bench_gateway::run(true),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
         _ => Err(USAGE.to_owned()),
     };

@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 
 use crate::account::{BUCKETS, Counters, Durations};
+use crate::exchanges::{Exchange, Exchanges};
 use crate::forward::Newest;
 use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
@@ -27,6 +28,7 @@ use crate::strip::look;
 pub(crate) struct State {
     pub(crate) newest: Arc<Newest>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) exchanges: Arc<Exchanges>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) draining: watch::Receiver<bool>,
     /// Only this machine reaches it: it tells everything.
@@ -102,7 +104,7 @@ impl State {
                 metrics.headers_mut().insert(CONTENT_TYPE, kind);
                 metrics
             }
-            "/-/deployments" if self.private => json(&deployments(&snapshot)),
+            "/-/deployments" if self.private => json(&self.deployments(&snapshot)),
             _ => {
                 let detail = "here are /-/healthz, /-/readyz, /-/metrics and, on this machine alone, /-/deployments";
                 Problem::new(StatusCode::NOT_FOUND, Part::Gateway, detail).into_response(&id)
@@ -127,6 +129,30 @@ impl State {
             }
             _ => text(StatusCode::OK, "ready\n".to_owned()),
         }
+    }
+
+    /// What there is and what went wrong, without secrets.
+    fn deployments(&self, snapshot: &Snapshot) -> serde_json::Value {
+        let all = snapshot.entries.iter().map(|entry| {
+            let deployment = &entry.deployment;
+            serde_json::json!({
+                "name": deployment.name(),
+                "origin": deployment.origin().to_string(),
+            })
+        });
+        let sources = self.exchanges.all().into_iter().map(|(name, source)| {
+            serde_json::json!({
+                "source": name,
+                "usable_seconds": source.usable().map(|usable| usable.as_secs()),
+                "rejections": source.rejections,
+                "last_failure": source.last_failure,
+            })
+        });
+        serde_json::json!({
+            "generation": snapshot.generation,
+            "deployments": all.collect::<Vec<_>>(),
+            "tokens": sources.collect::<Vec<_>>(),
+        })
     }
 
     fn metrics(&self) -> String {
@@ -232,16 +258,34 @@ impl State {
                 out.histogram(name, &labels, sums);
             }
         }
+        self.token_metrics(&mut out);
         out.0
     }
-}
 
-fn deployments(snapshot: &Snapshot) -> serde_json::Value {
-    let all = snapshot.entries.iter().map(|entry| {
-        let deployment = &entry.deployment;
-        serde_json::json!({ "name": deployment.name(), "origin": deployment.origin().to_string() })
-    });
-    serde_json::json!({ "generation": snapshot.generation, "deployments": all.collect::<Vec<_>>() })
+    fn token_metrics(&self, out: &mut Exposition) {
+        let sources = self.exchanges.all();
+        let labels = |source: &str| format!("source=\"{}\"", escape(source));
+        let name = "gatepass_token_exchanges_total";
+        out.metric(name, "counter", "token exchanges, by what came of them");
+        for (source, told) in &sources {
+            for (outcome, count) in Exchange::ALL.iter().zip(told.by_outcome) {
+                let labels = format!("{},outcome=\"{}\"", labels(source), outcome.name());
+                out.line(name, &labels, count);
+            }
+        }
+        let name = "gatepass_token_rejections_total";
+        out.metric(name, "counter", "tokens that an upstream rejected");
+        for (source, told) in &sources {
+            out.line(name, &labels(source), told.rejections);
+        }
+        let name = "gatepass_token_usable_seconds";
+        out.metric(name, "gauge", "how long the newest token is usable yet");
+        for (source, told) in &sources {
+            if let Some(usable) = told.usable() {
+                out.line(name, &labels(source), usable.as_secs());
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -306,11 +350,6 @@ impl DurationSums {
 
 fn labelled(sums: &BTreeMap<(String, String), Sums>) -> impl Iterator<Item = (String, &Sums)> {
     sums.iter().map(|((deployment, caller), sum)| {
-        let escape = |text: &str| {
-            text.replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n")
-        };
         let labels = format!(
             "deployment=\"{}\",caller=\"{}\"",
             escape(deployment),
@@ -318,6 +357,13 @@ fn labelled(sums: &BTreeMap<(String, String), Sums>) -> impl Iterator<Item = (St
         );
         (labels, sum)
     })
+}
+
+/// A label's value, as the text form wants it.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// The text form that Prometheus reads.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use crate::admin;
+use crate::exchanges::Exchanges;
 use crate::forward::Newest;
 use crate::keys::new_key;
 use crate::routes::{Callers, Ledger, Snapshot};
@@ -51,6 +52,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Whether callers need a key.
     pub keys: Keys,
+    /// Token exchanges, told among the metrics.
+    pub exchanges: Arc<Exchanges>,
 }
 
 impl Options {
@@ -62,6 +65,7 @@ impl Options {
             admin: None,
             threads: None,
             keys: Keys::Wanted,
+            exchanges: Arc::default(),
         }
     }
 }
@@ -146,6 +150,7 @@ impl Gateway {
             let state = admin::State {
                 newest: Arc::clone(&newest),
                 ledger: Arc::clone(&ledger),
+                exchanges: Arc::clone(&options.exchanges),
                 connections: Arc::clone(&connections),
                 draining: draining.clone(),
                 private,

@@ -15,6 +15,7 @@ mod admin; // health, metrics, what is where
 mod body; // bodies on their way through
 mod call; // one request to one deployment
 mod clock; // what durations are measured by
+mod exchanges; // token exchanges as metrics
 mod forward; // the life of a request: checked, routed, called for
 mod gateway; // started, reloaded, drained
 mod guard; // who may speak to it
@@ -27,6 +28,7 @@ mod tick; // deadlines that cost next to nothing
 mod tls; // trust and identity towards upstreams
 mod upstream; // connections to upstreams
 
+pub use exchanges::{Exchange, Exchanges};
 pub use gateway::{Gateway, Keys, Options};
 pub use keys::{digest, new_key};
 pub use server::Listen;

@@ -1,18 +1,20 @@
 //! `gatepass serve`: a gateway, until it is told to end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatepass_config::{Config, locate};
 use gatepass_core::Registry;
-use gatepass_gateway::{Gateway, Keys, Listen, Options};
+use gatepass_gateway::{Exchange, Exchanges, Gateway, Keys, Listen, Options};
+use gatepass_oauth::{Event, Observer};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Globals, ServeArgs};
 use crate::exit::{self, Failure};
 use crate::output;
-use crate::registry::registry;
+use crate::registry::registry_observed;
 
 /// How often the configuration's content is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -21,9 +23,11 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(args: &ServeArgs, globals: &Globals) -> Result<u8, Failure> {
     // One registry for all readings: its caches keep the tokens of what did not change.
-    let registry = registry();
+    let exchanges = Arc::new(Exchanges::default());
+    let registry = registry_observed(Arc::new(Told(Arc::clone(&exchanges))));
     let config = super::load_with(globals, &registry)?;
-    let options = options(args, &config)?;
+    let mut options = options(args, &config)?;
+    options.exchanges = exchanges;
     let mut files = Watched::new(locate(&globals.config)?);
     let mut gateway = Gateway::start(&options, &config).map_err(Failure::usage)?;
     announce(&gateway, &config);
@@ -108,6 +112,33 @@ fn reload(gateway: &Gateway, globals: &Globals, registry: &Registry) {
             for line in why.lines() {
                 output::note(&format!("gatepass: {line}"));
             }
+        }
+    }
+}
+
+/// Counts what happens to tokens.
+#[derive(Debug)]
+struct Told(Arc<Exchanges>);
+
+impl Observer for Told {
+    fn event(&self, label: &str, event: &Event<'_>) {
+        match event {
+            Event::Obtained { usable, .. } => {
+                self.0.count(label, Exchange::Obtained);
+                self.0.usable(label, *usable);
+            }
+            Event::Failed { message, held, .. } => {
+                let outcome = if *held {
+                    Exchange::Refused
+                } else {
+                    Exchange::Failed
+                };
+                self.0.count(label, outcome);
+                self.0.failure(label, message);
+            }
+            Event::RotationFailed { message } => self.0.failure(label, message),
+            Event::Rejected { .. } => self.0.rejected(label),
+            _ => {}
         }
     }
 }

@@ -114,6 +114,14 @@ impl Drop for Serving {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test reads where its programs are"
+)]
+fn path() -> String {
+    std::env::var("PATH").unwrap()
+}
+
 fn get(url: &str, key: &str) -> (u16, String) {
     let output = Command::new("curl")
         .args(["-s", "--noproxy", "*", "-o", "-", "-w", "\n%{http_code}"])
@@ -139,6 +147,14 @@ fn a_key_is_made_and_pasted_and_the_configuration_read_again() {
     assert_eq!(get(&format!("{url}/churn/x"), &key).0, 200);
     assert_eq!(get(&format!("{url}/churn/x"), "wrong").0, 401);
     assert_eq!(get(&format!("{admin}/-/readyz"), "").0, 200);
+    let metrics = get(&format!("{admin}/-/metrics"), "").1;
+    let endpoint = world.tokens.url();
+    for line in [
+        format!("gatepass_token_exchanges_total{{source=\"{endpoint}\",outcome=\"obtained\"}} 1"),
+        format!("gatepass_token_usable_seconds{{source=\"{endpoint}\"}} 3"),
+    ] {
+        assert!(metrics.contains(&line), "no {line} in\n{metrics}");
+    }
 
     // One more deployment, by signal.
     let both = format!("{}{}", world.deployment("churn"), world.deployment("more"));
@@ -242,7 +258,7 @@ fn exec_gives_a_program_a_gateway_and_ends_with_its_code() {
     let script = "test \"$OPENAI_BASE_URL\" = \"$GATEPASS_URL\" && test \"$OPENAI_API_KEY\" = \"$GATEPASS_KEY\" \
         && curl -s --noproxy '*' -o /dev/null -w '%{http_code} ' -H \"authorization: Bearer $OPENAI_API_KEY\" $OPENAI_BASE_URL/x \
         && curl -s --noproxy '*' -o /dev/null -w '%{http_code}' -H \"x-api-key: $GATEPASS_KEY\" ${GATEPASS_URL%/churn}/other/x; exit 7";
-    let path = std::env::var("PATH").unwrap();
+    let path = path();
     let outcome = gatepass.run_with(
         &["exec", "churn", "--", "sh", "-c", script],
         &[("PATH", &path)],
@@ -265,7 +281,7 @@ fn exec_passes_signals_on() {
     let script = "trap 'echo got it; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let mut child = gatepass
         .command(&["exec", "churn", "--", "sh", "-c", script])
-        .env("PATH", std::env::var("PATH").unwrap())
+        .env("PATH", path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
