@@ -176,7 +176,8 @@ impl Tools {
             wrk: program("wrk", "wrk")?,
             nginx: program("nginx", "nginx-light")?,
             taskset: program("taskset", "util-linux")?,
-            envoy: python::find_file(&envoy, "envoy").ok_or("the package holds no `envoy`")?,
+            envoy: python::find_file(&envoy.join("envoy/_bin"), "envoy")
+                .ok_or("the package holds no `envoy`")?,
         })
     }
 }
@@ -373,8 +374,13 @@ impl Bench {
             .arg(script)
             .arg(&subject.url)
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .output();
         let output = output.map_err(|cause| format!("wrk does not start: {cause}"))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: wrk failed: {why}", subject.name));
+        }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }

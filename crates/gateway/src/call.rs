@@ -59,7 +59,7 @@ impl Outbound for Outgoing<'_> {
 
 impl Outgoing<'_> {
     fn request(&self, body: RequestBody) -> Result<Request<RequestBody>, Problem> {
-        let uri = Uri::try_from(self.target.as_str()).map_err(|_| {
+        let uri = Uri::from_maybe_shared(Bytes::from(self.target.clone())).map_err(|_| {
             let detail = "the path does not make a request: percent-encode it";
             Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail)
         })?;

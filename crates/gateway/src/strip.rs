@@ -87,7 +87,11 @@ impl<'a> Seen<'a> {
             "x-request-id" => self.request_id = Some(value),
             "x-api-key" => self.keys[1] = Some(value),
             "api-key" => self.keys[2] = Some(value),
-            "connection" => self.connection = true,
+            // Most callers say no more than that they keep the connection.
+            "connection" => {
+                let value = value.as_bytes();
+                self.connection |= !value.eq_ignore_ascii_case(b"keep-alive");
+            }
             "upgrade" => self.upgrade = true,
             "transfer-encoding" => {
                 let plain = value.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -187,17 +191,25 @@ fn named_by_connection(headers: &mut HeaderMap) -> Option<HeaderValue> {
 
 /// From an answer: what is hop by hop, and what only the gateway may say. Tells whether it redirects.
 pub(crate) fn answer(headers: &mut HeaderMap) -> bool {
-    let (mut connection, mut redirects, mut goes) = (false, false, false);
-    for name in headers.keys() {
+    let (mut connection, mut names_more, mut redirects, mut goes) = (false, false, false, false);
+    for (name, value) in &*headers {
         match *name {
             LOCATION => redirects = true,
-            CONNECTION => connection = true,
+            CONNECTION => {
+                connection = true;
+                let value = value.as_bytes();
+                let usual = value.eq_ignore_ascii_case(b"keep-alive")
+                    || value.eq_ignore_ascii_case(b"close");
+                names_more |= !usual;
+            }
             CONTENT_TYPE | CONTENT_LENGTH | DATE | SERVER => {}
             _ => goes |= is_hop_of_answer(name.as_str()),
         }
     }
-    if connection {
+    if names_more {
         named_by_connection(headers);
+    }
+    if connection {
         headers.remove(CONNECTION);
     }
     if goes {
