@@ -16,6 +16,7 @@ mod fuzz; // fuzz targets
 mod interop; // the outside components that tests need
 mod lint; // formatting, lints, documentation, licences
 mod python; // components from Python's package index
+mod sdk; // the OpenAI SDK through the gateway
 mod shell; // runs commands
 mod tidy; // rules of the house that no lint knows
 
@@ -33,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   fuzz        TARGET [SECONDS]: fuzzes decode or config, for 60 seconds
   loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code
+  sdk         the OpenAI SDK for Python through `gatepass exec`
   bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
+        ["sdk"] => sdk::run(),
         ["bench-gateway"] => bench_gateway::run(false),
         ["bench-gateway", "--access-log"] => bench_gateway::run(true),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
