@@ -35,6 +35,8 @@ pub enum Event<'a> {
         usable: Duration,
         /// Callers that waited for it.
         waiters: usize,
+        /// The age of the lease it replaces; `None` without one, or after a rejection took it.
+        replaced_age: Option<Duration>,
     },
     /// An exchange gave none.
     Failed {
@@ -57,6 +59,8 @@ pub enum Event<'a> {
         stamp: Stamp,
         /// What came of it.
         outcome: Rejection,
+        /// Its age; `None` where it was replaced already.
+        age: Option<Duration>,
     },
     /// A changed secret was proved and took over.
     Rotated,

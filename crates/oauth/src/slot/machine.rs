@@ -45,6 +45,8 @@ pub(crate) struct Machine<F> {
 
 struct State<F> {
     flight: Option<F>,
+    /// When the current lease came, on the monotonic clock.
+    since: Duration,
     /// The earliest start of the next exchange, by the floor alone.
     floor: Duration,
     /// The same by what the last failure calls for.
@@ -87,6 +89,8 @@ pub(crate) enum Step<F> {
 pub(crate) enum Settled {
     Obtained {
         usable: Duration,
+        /// The age of the lease it replaces.
+        replaced_age: Option<Duration>,
     },
     Failed {
         /// Until the next one may start.
@@ -102,6 +106,7 @@ impl<F: Clone> Machine<F> {
             cell: LeaseCell::new(),
             state: Mutex::new(State {
                 flight: None,
+                since: Duration::ZERO,
                 floor: Duration::ZERO,
                 pause: None,
                 failures: 0,
@@ -190,8 +195,11 @@ impl<F: Clone> Machine<F> {
                 state.pause = None;
                 state.rejection.replaced = std::mem::take(&mut state.rejection.pending)
                     .then_some((lease.stamp(), now.monotonic()));
+                let replaced = self.cell.current();
+                let since = std::mem::replace(&mut state.since, now.monotonic());
                 self.cell.replace(Arc::clone(lease));
                 Settled::Obtained {
+                    replaced_age: replaced.map(|_| now.monotonic().saturating_sub(since)),
                     usable: lease.hard().map_or(Duration::MAX, |hard| now.until(hard)),
                 }
             }
@@ -257,6 +265,13 @@ impl<F: Clone> Machine<F> {
             }
             _ => Verdict::Renew,
         }
+    }
+
+    /// How old the lease with this stamp is, if it is the current one.
+    pub(crate) fn age(&self, stamp: Stamp, now: Now) -> Option<Duration> {
+        let state = self.lock();
+        let current = self.cell.current().filter(|lease| lease.stamp() == stamp);
+        current.map(|_| now.monotonic().saturating_sub(state.since))
     }
 
     /// Until the next exchange may start, where a failure holds it up.

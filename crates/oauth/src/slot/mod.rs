@@ -151,8 +151,14 @@ impl Slot {
     ///
     /// Fails while rejections are backed off: the upstream's answer then goes to the caller.
     pub(crate) fn reject(&self, stamp: Stamp) -> Result<(), AuthError> {
-        let outcome = self.machine.take_away(stamp, self.now());
-        self.tell(&Event::Rejected { stamp, outcome });
+        let now = self.now();
+        let age = self.machine.age(stamp, now);
+        let outcome = self.machine.take_away(stamp, now);
+        self.tell(&Event::Rejected {
+            stamp,
+            outcome,
+            age,
+        });
         if outcome == Rejection::BackedOff {
             let message =
                 "a fresh token is rejected as well: the token is good, its rights are not";
@@ -169,11 +175,18 @@ impl Slot {
     fn settle(self: &Arc<Self>, outcome: &Result<Arc<Lease>, TokenError>, took: Duration) {
         let waiters = self.waiters.load(Ordering::Relaxed);
         let event = match (self.machine.settle(self.now(), outcome), outcome) {
-            (Settled::Obtained { usable }, Ok(lease)) => Some(Event::Obtained {
+            (
+                Settled::Obtained {
+                    usable,
+                    replaced_age,
+                },
+                Ok(lease),
+            ) => Some(Event::Obtained {
                 took,
                 stamp: lease.stamp(),
                 usable,
                 waiters,
+                replaced_age,
             }),
             (Settled::Failed { next, live }, Err(error)) => Some(Event::Failed {
                 took,

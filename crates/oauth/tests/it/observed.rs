@@ -18,10 +18,11 @@ impl Observer for Told {
                 took,
                 usable,
                 waiters,
+                replaced_age,
                 ..
             } => {
                 format!(
-                    "obtained in {} ms for {waiters}, {} s",
+                    "obtained in {} ms for {waiters}, {} s, after {replaced_age:?}",
                     took.as_millis(),
                     usable.as_secs()
                 )
@@ -29,7 +30,7 @@ impl Observer for Told {
             Event::Failed {
                 kind, live, held, ..
             } => format!("failed {kind:?} live {live} held {held}"),
-            Event::Rejected { outcome, .. } => format!("rejected {outcome:?}"),
+            Event::Rejected { outcome, age, .. } => format!("rejected {outcome:?} at {age:?}"),
             other => format!("{other:?}"),
         };
         assert_eq!(label, "https://auth.test/token");
@@ -67,13 +68,13 @@ async fn an_observer_sees_the_life_of_a_token() {
         *told.0.lock().unwrap(),
         [
             "started for 2",
-            "obtained in 300 ms for 2, 3569 s",
-            &format!("rejected {:?}", Rejection::Dropped),
+            "obtained in 300 ms for 2, 3569 s, after None",
+            &format!("rejected {:?} at Some(0ns)", Rejection::Dropped),
             "started for 1",
             "failed Unavailable live false held false",
             "started for 1",
-            "obtained in 300 ms for 1, 3569 s",
-            &format!("rejected {:?}", Rejection::BackedOff),
+            "obtained in 300 ms for 1, 3569 s, after None",
+            &format!("rejected {:?} at Some(0ns)", Rejection::BackedOff),
             "started for 0",
             "failed Refused live true held true",
         ]
@@ -151,4 +152,21 @@ async fn the_knobs_turn() {
     for pair in starts.windows(2) {
         assert!(pair[1] - pair[0] >= Duration::from_secs(20), "{starts:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_tells_how_old_the_lease_became() {
+    let told = Arc::new(Told::default());
+    let builder = OAuth::builder("https://auth.test/token".parse().unwrap(), "id", "c4nary");
+    let kit = Kit::with(
+        Act::Token("3600"),
+        TokenCache::observed(told.clone()),
+        builder,
+    );
+    kit.token().await.unwrap();
+    pass(Duration::from_secs(3400)).await;
+    kit.token().await.unwrap();
+    pass(Duration::from_secs(1)).await;
+    let told = told.0.lock().unwrap();
+    assert!(told[3].ends_with("after Some(3400.3s)"), "{told:#?}");
 }
