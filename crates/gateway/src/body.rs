@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::account::Account;
+use crate::forward::UnderWay;
 use crate::tick::Deadline;
 use crate::upstream::Borrowed;
 
@@ -137,10 +138,15 @@ impl Body for RequestBody {
     }
 }
 
-/// What goes downstream.
-pub(crate) enum AnswerBody {
+/// What goes downstream; its request is under way until it ends.
+pub(crate) struct AnswerBody {
+    from: From,
+    _under_way: UnderWay,
+}
+
+enum From {
     /// The gateway's own words.
-    Own(Option<Bytes>, Option<Account>),
+    Gateway(Option<Bytes>, Option<Account>),
     Upstream(Box<Passing>),
 }
 
@@ -160,8 +166,19 @@ pub(crate) struct Passing {
 }
 
 impl AnswerBody {
-    pub(crate) fn own(bytes: Bytes, account: Option<Account>) -> Self {
-        Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()), account)
+    pub(crate) fn own(bytes: Bytes, account: Option<Account>, under_way: UnderWay) -> Self {
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self {
+            from: From::Gateway(bytes, account),
+            _under_way: under_way,
+        }
+    }
+
+    pub(crate) fn passing(passing: Box<Passing>, under_way: UnderWay) -> Self {
+        Self {
+            from: From::Upstream(passing),
+            _under_way: under_way,
+        }
     }
 }
 
@@ -184,14 +201,14 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        let passing = match self.get_mut() {
-            Self::Own(bytes, account) => {
+        let passing = match &mut self.get_mut().from {
+            From::Gateway(bytes, account) => {
                 if let Some(account) = account {
                     account.ended(true);
                 }
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
-            Self::Upstream(passing) => passing,
+            From::Upstream(passing) => passing,
         };
         if let Some(piece) = passing.peeked.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -231,20 +248,20 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(bytes, _) => bytes.is_none(),
-            Self::Upstream(passing) => {
+        match &self.from {
+            From::Gateway(bytes, _) => bytes.is_none(),
+            From::Upstream(passing) => {
                 passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream()
             }
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(bytes, _) => {
+        match &self.from {
+            From::Gateway(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Upstream(passing) => {
+            From::Upstream(passing) => {
                 let peeked: u64 = passing.peeked.iter().map(|piece| piece.len() as u64).sum();
                 let rest = passing.incoming.size_hint();
                 let mut hint = SizeHint::new();

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_config::AccessLog;
@@ -29,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) local: RefCell<Rc<Local>>,
     pub(crate) books: Books,
     pub(crate) ids: Ids,
+    /// No more requests than those under way.
+    pub(crate) draining: Cell<bool>,
 }
 
 /// Where a reload puts the next snapshot.
@@ -93,6 +97,7 @@ impl Worker {
         connection: &Met,
     ) -> Response<AnswerBody> {
         let local = self.local();
+        let under_way = UnderWay::on(connection);
         let seen = strip::look(request.headers());
         let given = seen.request_id.filter(|id| guard::is_request_id(id));
         let request_id = given.cloned().unwrap_or_else(|| self.ids.next());
@@ -101,7 +106,7 @@ impl Worker {
         let admitted = admit(&request, &seen, connection, &local);
         let (route, caller, rest) = match admitted {
             Ok(admitted) => admitted,
-            Err(problem) => return refused(problem, &request_id, None),
+            Err(problem) => return refused(problem, &request_id, None, under_way),
         };
         let snapshot = &local.snapshot;
         let counters = route.counters(caller, &snapshot.callers, &self.books);
@@ -131,8 +136,8 @@ impl Worker {
             connection.deadline.clone()
         };
         match call.forward(request, deadline, &mut account).await {
-            Ok((response, passing)) => finish(response, passing, account, &request_id),
-            Err(problem) => refused(problem, &request_id, Some(account)),
+            Ok((response, passing)) => finish(response, passing, account, &request_id, under_way),
+            Err(problem) => refused(problem, &request_id, Some(account), under_way),
         }
     }
 }
@@ -144,15 +149,64 @@ pub(crate) struct Met {
     /// The Host it was last let in by, under which configuration; callers send the same one again
     /// and again.
     host: RefCell<Option<(u64, HeaderValue)>>,
+    quiet: Rc<Quiet>,
+}
+
+/// How long a connection may go on with no request under way.
+pub(crate) struct Quiet {
+    deadline: Deadline,
+    limit: Duration,
+    under_way: Cell<usize>,
+}
+
+impl Quiet {
+    /// Whether it has been quiet for too long; if not, the task is woken when it may be.
+    pub(crate) fn poll_too_long(&self, context: &mut Context<'_>) -> bool {
+        if !self.deadline.poll_passed(context) {
+            return false;
+        }
+        self.deadline.set(self.limit);
+        self.under_way.get() == 0
+    }
+}
+
+/// A request under way, until its answer has ended.
+pub(crate) struct UnderWay(Rc<Quiet>);
+
+impl UnderWay {
+    fn on(connection: &Met) -> Self {
+        let quiet = Rc::clone(&connection.quiet);
+        quiet.under_way.set(quiet.under_way.get() + 1);
+        Self(quiet)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.deadline.set(self.0.limit);
+    }
 }
 
 impl Met {
-    pub(crate) fn at(here: Here) -> Self {
+    /// A connection to this end, which may be quiet for so long.
+    pub(crate) fn at(here: Here, limit: Duration) -> Self {
+        let deadline = Deadline::new();
+        deadline.set(limit);
         Self {
             here,
             deadline: Deadline::new(),
             host: RefCell::default(),
+            quiet: Rc::new(Quiet {
+                deadline,
+                limit,
+                under_way: Cell::new(0),
+            }),
         }
+    }
+
+    pub(crate) fn quiet(&self) -> Rc<Quiet> {
+        Rc::clone(&self.quiet)
     }
 
     fn knows(&self, seen: &strip::Seen<'_>, uri: &Uri, generation: u64) -> bool {
@@ -209,6 +263,7 @@ fn refused(
     problem: Problem,
     request_id: &HeaderValue,
     account: Option<Account>,
+    under_way: UnderWay,
 ) -> Response<AnswerBody> {
     let (status, part) = (problem.status, problem.part);
     let mut response = problem.into_response(request_id).map(|bytes| bytes);
@@ -219,7 +274,7 @@ fn refused(
         account.status(status, Some(part));
         account
     });
-    response.map(|bytes| AnswerBody::own(bytes, account))
+    response.map(|bytes| AnswerBody::own(bytes, account, under_way))
 }
 
 fn finish(
@@ -227,6 +282,7 @@ fn finish(
     passing: Option<Box<Passing>>,
     mut account: Account,
     request_id: &HeaderValue,
+    under_way: UnderWay,
 ) -> Response<AnswerBody> {
     response
         .headers_mut()
@@ -240,8 +296,8 @@ fn finish(
             } else {
                 passing.account = Some(account);
             }
-            response.map(|()| AnswerBody::Upstream(passing))
+            response.map(|()| AnswerBody::passing(passing, under_way))
         }
-        None => response.map(|()| AnswerBody::own(Bytes::new(), Some(account))),
+        None => response.map(|()| AnswerBody::own(Bytes::new(), Some(account), under_way)),
     }
 }

@@ -54,6 +54,8 @@ pub struct Options {
     pub keys: Keys,
     /// Token exchanges, told among the metrics.
     pub exchanges: Arc<Exchanges>,
+    /// How long a connection may go on with no request under way, idle or within a head (75 s).
+    pub quiet_timeout: Duration,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Options {
             threads: None,
             keys: Keys::Wanted,
             exchanges: Arc::default(),
+            quiet_timeout: Duration::from_secs(75),
         }
     }
 }
@@ -142,6 +145,7 @@ impl Gateway {
             ledger: Arc::clone(&ledger),
             connections: Arc::clone(&connections),
             draining: draining.clone(),
+            quiet_timeout: options.quiet_timeout,
             log: log.clone(),
         };
         let (url, admin_url) = (bound.url(), admin.as_ref().map(Bound::url));

@@ -1,11 +1,14 @@
 //! Listeners and threads: each thread accepts, serves and calls upstreams by itself.
 
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,8 +25,6 @@ use crate::routes::{Books, Ledger, Local};
 use crate::tick::{self, StepTimer};
 use crate::upstream::LocalExecutor;
 
-/// How long a caller may take for the head of a request, and keep an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 const BACKLOG: u32 = 4096;
 /// Request heads of more bytes are refused (431).
 const MAX_HEAD: usize = 64 * 1024;
@@ -186,6 +187,7 @@ pub(crate) struct Common {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) quiet_timeout: Duration,
     pub(crate) log: std::sync::mpsc::SyncSender<String>,
 }
 
@@ -230,9 +232,10 @@ async fn accept(accepting: Accepting, common: Common) {
     };
     let worker = Rc::new(Worker {
         newest: Arc::clone(&common.newest),
-        local: std::cell::RefCell::new(Rc::new(Local::new(snapshot, None))),
+        local: RefCell::new(Rc::new(Local::new(snapshot, None))),
         books: Books::of(Arc::clone(&common.ledger)),
         ids: Ids::new(),
+        draining: Cell::new(false),
     });
     let mut draining = common.draining.clone();
     let own = Rc::new(());
@@ -245,8 +248,8 @@ async fn accept(accepting: Accepting, common: Common) {
             Ok((stream, here)) => {
                 let connection = Connection {
                     worker: Rc::clone(&worker),
-                    draining: draining.clone(),
                     here,
+                    quiet_timeout: common.quiet_timeout,
                     _count: Counted::new(&common.connections),
                     _own: Rc::clone(&own),
                 };
@@ -263,6 +266,8 @@ async fn accept(accepting: Accepting, common: Common) {
         }
     }
     drop(accepting);
+    worker.draining.set(true);
+    tick::wake_all();
     while Rc::strong_count(&own) > 1 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -286,27 +291,28 @@ impl Drop for Counted {
 
 struct Connection {
     worker: Rc<Worker>,
-    draining: watch::Receiver<bool>,
     here: Here,
+    quiet_timeout: Duration,
     _count: Counted,
     _own: Rc<()>,
 }
 
 impl Connection {
-    async fn serve<I>(mut self, stream: I)
+    async fn serve<I>(self, stream: I)
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let (worker, met) = (Rc::clone(&self.worker), Rc::new(Met::at(self.here)));
+        let met = Rc::new(Met::at(self.here, self.quiet_timeout));
+        let (worker, quiet) = (Rc::clone(&self.worker), met.quiet());
         let service = service_fn(move |request| {
             let (worker, met) = (Rc::clone(&worker), Rc::clone(&met));
             async move { Ok::<_, std::convert::Infallible>(worker.answer(request, &met).await) }
         });
         let mut builder = auto::Builder::new(LocalExecutor);
+        // Quiet connections are ended below: hyper would set a timer for each head.
         builder
             .http1()
-            .timer(StepTimer)
-            .header_read_timeout(HEAD_TIMEOUT)
+            .header_read_timeout(None)
             .max_buf_size(MAX_HEAD);
         builder
             .http2()
@@ -314,13 +320,20 @@ impl Connection {
             .max_header_list_size(MAX_HEAD as u32);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
+        let mut ending = false;
         // A caller that goes away, or talks nonsense, is its own business.
-        let _over = tokio::select! {
-            over = connection.as_mut() => over,
-            _ = self.draining.wait_for(|draining| *draining) => {
+        poll_fn(|context| {
+            if self.worker.draining.get() && !ending {
+                ending = true;
                 connection.as_mut().graceful_shutdown();
-                connection.as_mut().await
             }
-        };
+            let over = connection.as_mut().poll(context).is_ready();
+            if over || quiet.poll_too_long(context) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }

@@ -60,6 +60,14 @@ pub(crate) async fn run() {
     }
 }
 
+/// Wakes whoever waits for a deadline on this thread: something else changed that they look at.
+pub(crate) fn wake_all() {
+    TICKS.with(|ticks| {
+        let entries = ticks.entries.borrow();
+        entries.iter().for_each(|entry| entry.waker.wake());
+    });
+}
+
 fn now() -> u64 {
     TICKS.with(|ticks| ticks.now.get())
 }

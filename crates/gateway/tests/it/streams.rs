@@ -272,3 +272,41 @@ async fn a_slow_reader_holds_little_of_a_long_answer() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn quiet_connections_end_and_busy_ones_do_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let text = format!(
+        "[deployments.m]\nurl = \"http://{upstream}/\"\nauthentication = \"none\"\n{}",
+        keys()
+    );
+    let mut options = options();
+    options.quiet_timeout = Duration::from_millis(300);
+    let gateway = Gateway::start(&options, &parse(&text)).unwrap();
+    let mut idle = TcpStream::connect(address(gateway.url())).await.unwrap();
+    let mut slow = TcpStream::connect(address(gateway.url())).await.unwrap();
+    slow.write_all(b"GET /m HTTP/1.1\r\nhost: loc")
+        .await
+        .unwrap();
+    let mut caller = send(&gateway, "GET /m HTTP/1.1").await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    let mut rest = Vec::new();
+    assert_eq!(idle.read_to_end(&mut rest).await.unwrap(), 0);
+    assert_eq!(slow.read_to_end(&mut rest).await.unwrap(), 0);
+    // Whoever waits for an answer is not quiet, however long it takes.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    upstream
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .await
+        .unwrap();
+    assert!(head(&mut caller).await.starts_with("HTTP/1.1 200"));
+    let mut body = [0; 2];
+    caller.read_exact(&mut body).await.unwrap();
+    assert_eq!(
+        caller.read_to_end(&mut rest).await.unwrap(),
+        0,
+        "and then it is"
+    );
+}
