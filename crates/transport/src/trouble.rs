@@ -32,6 +32,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "set ca_file to that authority's PEM file",
     ),
     (
+        "BadSignature",
+        "its certificate comes from an authority of a trusted one's name, with another key",
+        "set ca_file to that authority's PEM file",
+    ),
+    (
         "NotValidForName",
         "its certificate is for another host name",
         "use the host name of the certificate in the URL",

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod encrypted; // TLS towards upstreams
 mod forward; // what reaches the upstream, and what comes back
 mod guarded; // who may not call
 mod kit; // a gateway, a model and a token endpoint

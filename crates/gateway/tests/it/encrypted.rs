@@ -1,0 +1,161 @@
+//! TLS towards upstreams: a private authority, a client certificate, HTTP/1.1 and HTTP/2.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use gatepass_gateway::Gateway;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::kit::{KEY, client, keys, options, parse};
+
+/// Writes `ca.pem`, and certificates with keys for a server and a client.
+fn certificates(directory: &Path) {
+    let write = |name: &str, text: String| std::fs::write(directory.join(name), text).unwrap();
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    write("ca.pem", ca.self_signed(&ca_key).unwrap().pem());
+    let issuer = Issuer::new(ca, ca_key);
+    for name in ["localhost", "client.test"] {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let pem = params.signed_by(&key, &issuer).unwrap().pem();
+        write(&format!("{name}.pem"), pem);
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+}
+
+/// What requests were like: version, path, credential, body.
+type Seen = Arc<Mutex<Vec<String>>>;
+
+/// An upstream that speaks these protocols and wants a client certificate; its port.
+async fn upstream(directory: &Path, protocols: &[&str], seen: Seen) -> u16 {
+    let read = |name: &str| std::fs::read(directory.join(name)).unwrap();
+    let certificate = |name: &str| CertificateDer::from_pem_slice(&read(name)).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate("ca.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![certificate("localhost.pem")],
+            PrivateKeyDer::from_pem_slice(&read("localhost.key")).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let seen = Arc::clone(&seen);
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await?.to_bytes();
+                        let host = head.uri.authority().map_or_else(
+                            || head.headers["host"].to_str().unwrap().to_owned(),
+                            ToString::to_string,
+                        );
+                        seen.lock().unwrap().push(format!(
+                            "{:?} {host} {} {} {} bytes",
+                            head.version,
+                            head.uri.path(),
+                            head.headers["authorization"].to_str().unwrap(),
+                            body.len(),
+                        ));
+                        Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from("ok"))))
+                    }
+                });
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let _over = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    port
+}
+
+fn gateway(port: u16, directory: &Path, more: &str) -> Gateway {
+    let text = format!(
+        "[deployments.m]\nbase_url = \"https://localhost:{port}/v1\"\nauthentication = \"bearer\"\ntoken = \"up\"\n\
+         {}\n{}",
+        more.replace("DIR", &directory.display().to_string()),
+        keys()
+    );
+    Gateway::start(&options(), &parse(&text)).unwrap()
+}
+
+const ALL: &str = "ca_file = \"DIR/ca.pem\"\nclient_cert = \"DIR/client.test.pem\"\nclient_key = \"DIR/client.test.key\"";
+
+#[tokio::test]
+async fn either_version_is_spoken_with_the_deployments_certificates() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    for (protocols, version) in [
+        (["h2", "http/1.1"].as_slice(), "HTTP/2.0"),
+        (&["http/1.1"], "HTTP/1.1"),
+        (&[], "HTTP/1.1"),
+    ] {
+        let seen = Seen::default();
+        let port = upstream(directory.path(), protocols, Arc::clone(&seen)).await;
+        let gateway = gateway(port, directory.path(), ALL);
+        let client = client();
+        for number in 0..3 {
+            let url = format!("{}/m/{number}", gateway.url());
+            let body = "x".repeat(10 * number);
+            let reply = client.post(url).bearer_auth(KEY).body(body).send().await;
+            let reply = reply.unwrap();
+            assert_eq!(reply.status(), 200, "{version}");
+            assert_eq!(reply.text().await.unwrap(), "ok");
+        }
+        let want = (0..3).map(|number| {
+            let bytes = 10 * number;
+            format!("{version} localhost:{port} /v1/{number} Bearer up {bytes} bytes")
+        });
+        assert_eq!(*seen.lock().unwrap(), want.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_tls_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let port = upstream(directory.path(), &["h2"], Seen::default()).await;
+    let check = async |more: &str, says: &str| {
+        let gateway = gateway(port, directory.path(), more);
+        let url = format!("{}/m/x", gateway.url());
+        let reply = client().get(url).bearer_auth(KEY).send().await.unwrap();
+        assert_eq!(reply.status(), 502);
+        let text = reply.text().await.unwrap();
+        assert!(text.contains(says), "{text}");
+    };
+    check("", "ca_file").await;
+    let wrong = ALL.replace("ca.pem", "client.test.pem");
+    check(&wrong, "with another key: set ca_file").await;
+}
