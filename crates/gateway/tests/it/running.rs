@@ -203,10 +203,10 @@ async fn metrics_are_well_formed_and_hold_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_callers_at_once() {
+async fn hundreds_of_callers_at_once() {
     let kit = Kit::new().await;
     let client = client();
-    let calls: Vec<_> = (0..1000)
+    let calls: Vec<_> = (0..300)
         .map(|_| {
             let (client, url) = (client.clone(), kit.url("/churn/x"));
             tokio::spawn(async move { client.get(url).bearer_auth(KEY).send().await })
