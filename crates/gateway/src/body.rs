@@ -83,6 +83,11 @@ impl Copy {
     }
 }
 
+/// In bytes.
+fn length(pieces: &VecDeque<Bytes>) -> u64 {
+    pieces.iter().map(|piece| piece.len() as u64).sum()
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BrokenBody;
@@ -130,9 +135,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Pieces(pieces) => {
-                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
-            }
+            Self::Pieces(pieces) => SizeHint::with_exact(length(pieces)),
             Self::Streaming(incoming, _) => incoming.size_hint(),
         }
     }
@@ -262,7 +265,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             From::Upstream(passing) => {
-                let peeked: u64 = passing.peeked.iter().map(|piece| piece.len() as u64).sum();
+                let peeked = length(&passing.peeked);
                 let rest = passing.incoming.size_hint();
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower() + peeked);

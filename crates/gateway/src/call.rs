@@ -125,8 +125,9 @@ impl Call<'_> {
             RequestBody::Streaming(..) => None,
         };
         let kept = again(&body);
-        let whole: Option<Vec<u8>> = match &body {
-            RequestBody::Pieces(pieces) => Some(pieces.iter().flatten().copied().collect()),
+        // What is to be signed was read as one piece.
+        let whole = match &body {
+            RequestBody::Pieces(pieces) => pieces.front().cloned(),
             _ => None,
         };
         let view = || match (&whole, &kept) {

@@ -250,16 +250,17 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     assert!(error.to_string().contains("tokio runtime"), "{error}");
 }
 
+fn paused_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}
+
 #[test]
 fn a_runtime_that_ends_midway_wedges_nothing() {
-    let start = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    let first = start();
+    let first = paused_runtime();
     let kit = first.block_on(async {
         let kit = Kit::new(Act::Token("3600"));
         let call = tokio::spawn({
@@ -271,7 +272,7 @@ fn a_runtime_that_ends_midway_wedges_nothing() {
         kit
     });
     drop(first);
-    start().block_on(async {
+    paused_runtime().block_on(async {
         pass(2 * SECOND).await;
         assert!(kit.token().await.is_ok());
     });
@@ -289,14 +290,7 @@ impl Drop for CallsOnDrop {
 
 #[test]
 fn a_renewal_that_a_closing_runtime_drops_at_once_wedges_nothing() {
-    let start = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    let first = start();
+    let first = paused_runtime();
     let kit = first.block_on(async {
         let kit = Kit::new(Act::Token("3600"));
         kit.token().await.unwrap();
@@ -311,7 +305,7 @@ fn a_renewal_that_a_closing_runtime_drops_at_once_wedges_nothing() {
     });
     // The task's end calls within the soft window, when nothing can be spawned any more.
     drop(first);
-    start().block_on(async {
+    paused_runtime().block_on(async {
         // Its paused clock begins where the first one began.
         pass(3_402 * SECOND).await;
         kit.token().await.unwrap();
