@@ -58,6 +58,11 @@ impl Outbound for Outgoing<'_> {
 }
 
 impl Outgoing<'_> {
+    /// Whether it may be processed twice (RFC 9110 s9.2.2): it reads only, or says how it is told apart.
+    fn is_harmless(&self) -> bool {
+        self.method.is_safe() || self.headers.contains_key("idempotency-key")
+    }
+
     fn request(&self, body: RequestBody) -> Result<Request<RequestBody>, Problem> {
         let uri = Uri::from_maybe_shared(Bytes::from(self.target.clone())).map_err(|_| {
             let detail = "the path does not make a request: percent-encode it";
@@ -145,9 +150,14 @@ impl Call<'_> {
             .map_or(settings.first_byte_timeout, |total| {
                 total.min(settings.first_byte_timeout)
             });
+        let repeat = || {
+            let kept = kept.as_ref().and_then(again);
+            kept.or_else(|| copy.as_ref().and_then(|copy| copy.again()))
+        };
         let mut body = body;
         let mut attempt = Attempt::default();
         let mut replayed = false;
+        let mut resent = false;
         loop {
             let ready = if replayed {
                 Ok(None)
@@ -157,8 +167,13 @@ impl Call<'_> {
             let applied = match ready.map_err(|error| credential(&error))? {
                 Some(applied) => applied,
                 None => {
-                    let authorize =
-                        deployment.authorize_with(&mut outgoing, view(), &SystemClock, attempt);
+                    let next_attempt = std::mem::take(&mut attempt);
+                    let authorize = deployment.authorize_with(
+                        &mut outgoing,
+                        view(),
+                        &SystemClock,
+                        next_attempt,
+                    );
                     let applied = Box::pin(authorize).await;
                     applied.map_err(|error| credential(&error))?
                 }
@@ -170,6 +185,14 @@ impl Call<'_> {
             account.answered();
             let (response, borrowed) = match sent {
                 Some(Ok(answer)) => answer,
+                Some(Err(NoAnswer::Broke { kept: true })) if !resent && outgoing.is_harmless() => {
+                    // The upstream closes kept connections when it likes (RFC 9112 s9.3.1).
+                    let Some(next) = repeat() else {
+                        return Err(self.no_answer(NoAnswer::Broke { kept: true }));
+                    };
+                    (resent, body) = (true, next);
+                    continue;
+                }
                 Some(Err(why)) => return Err(self.no_answer(why)),
                 None => {
                     let detail = format!(
@@ -187,10 +210,6 @@ impl Call<'_> {
                 cut: false,
             };
             if response_may_reject(answer.response.status()) {
-                let repeat = || {
-                    let kept = kept.as_ref().and_then(again);
-                    kept.or_else(|| copy.as_ref().and_then(|copy| copy.again()))
-                };
                 let next = repeat().filter(|_| !replayed && upgrade.is_none());
                 let view = Box::pin(answer.peek(deployment, &applied, &deadline)).await;
                 let seen = view.as_view(&answer.response);
@@ -204,6 +223,13 @@ impl Call<'_> {
                     continue;
                 }
                 (answer.peeked, answer.cut) = (view.pieces, view.cut);
+            }
+            if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
+                let detail = format!(
+                    "deployment \"{}\" switched protocols, which nobody asked for: check its URL",
+                    deployment.name()
+                );
+                return Err(Problem::upstream(StatusCode::BAD_GATEWAY, detail));
             }
             return Ok(self.answer(answer, switching, deadline, total));
         }
@@ -242,7 +268,7 @@ impl Call<'_> {
                 StatusCode::BAD_GATEWAY,
                 format!("deployment \"{name}\" is not reached: {what}"),
             ),
-            NoAnswer::Broke => Problem::upstream(
+            NoAnswer::Broke { .. } => Problem::upstream(
                 StatusCode::BAD_GATEWAY,
                 format!(
                     "the connection to deployment \"{name}\" broke before its answer: it may have been processed"

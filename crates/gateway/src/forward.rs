@@ -90,6 +90,11 @@ impl Worker {
         fresh
     }
 
+    /// Takes over what a reload changed, and lets go of what is of no more use.
+    pub(crate) fn sweep(&self) {
+        self.local().sweep();
+    }
+
     /// Answers a request, whatever becomes of it.
     pub(crate) async fn answer(
         &self,
@@ -148,7 +153,7 @@ pub(crate) struct Met {
     deadline: Deadline,
     /// The Host it was last let in by, under which configuration; callers send the same one again
     /// and again.
-    host: RefCell<Option<(u64, HeaderValue)>>,
+    host: RefCell<Option<(u64, Box<[u8]>)>>,
     quiet: Rc<Quiet>,
 }
 
@@ -213,12 +218,14 @@ impl Met {
         let known = self.host.borrow();
         let same = known
             .as_ref()
-            .is_some_and(|(since, host)| *since == generation && Some(host) == seen.host);
+            .zip(seen.host)
+            .is_some_and(|((since, host), now)| *since == generation && **host == *now.as_bytes());
         same && !seen.second_host && uri.authority().is_none()
     }
 
     fn remember(&self, seen: &strip::Seen<'_>, generation: u64) {
-        *self.host.borrow_mut() = seen.host.map(|host| (generation, host.clone()));
+        // A copy of its own: a clone would keep the whole head in memory.
+        *self.host.borrow_mut() = seen.host.map(|host| (generation, host.as_bytes().into()));
     }
 }
 

@@ -224,6 +224,13 @@ impl Local {
         Self { snapshot, routes }
     }
 
+    /// Lets go of connections to upstreams that are of no more use.
+    pub(crate) fn sweep(&self) {
+        for route in self.routes.values() {
+            route.pool.sweep();
+        }
+    }
+
     pub(crate) fn route(&self, name: &str) -> Option<&Rc<Route>> {
         self.routes.get(name)
     }

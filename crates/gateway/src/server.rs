@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 use crate::account;
@@ -209,12 +210,12 @@ pub(crate) fn start(
 fn serve(bound: Bound, common: Common) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
+        .build_local(LocalOptions::default());
     let Ok(runtime) = runtime else {
         tracing::error!("a thread got no runtime");
         return;
     };
-    tokio::task::LocalSet::new().block_on(&runtime, async move {
+    runtime.block_on(async move {
         match bound.accepting() {
             Ok(accepting) => accept(accepting, common).await,
             Err(cause) => tracing::error!(error = %cause.kind(), "a thread cannot accept"),
@@ -237,6 +238,7 @@ async fn accept(accepting: Accepting, common: Common) {
         ids: Ids::new(),
         draining: Cell::new(false),
     });
+    tokio::task::spawn_local(sweep(Rc::downgrade(&worker)));
     let mut draining = common.draining.clone();
     let own = Rc::new(());
     loop {
@@ -270,6 +272,19 @@ async fn accept(accepting: Accepting, common: Common) {
     tick::wake_all();
     while Rc::strong_count(&own) > 1 {
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Once a second, for as long as the thread serves.
+async fn sweep(worker: std::rc::Weak<Worker>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        match worker.upgrade() {
+            Some(worker) => worker.sweep(),
+            None => return,
+        }
     }
 }
 

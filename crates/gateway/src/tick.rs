@@ -68,6 +68,11 @@ pub(crate) fn wake_all() {
     });
 }
 
+/// How long this thread has served, as of the last step.
+pub(crate) fn since_start() -> Duration {
+    Duration::from_millis(now())
+}
+
 fn now() -> u64 {
     TICKS.with(|ticks| ticks.now.get())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatepass_core::{Deployment, TransportSettings};
 use http::uri::Authority;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,10 +19,16 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::body::RequestBody;
+use crate::tick;
 use crate::tls;
 
 /// Idle connections kept for each target by each thread.
 const IDLE_AT_MOST: usize = 256;
+/// A connection that was idle for so long is not used again: load balancers forget idle ones after a
+/// minute and more, some without a word.
+const IDLE_FOR: Duration = Duration::from_secs(55);
+/// Data that an upstream does not acknowledge for so long was sent into the void.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// How an upstream is reached; deployments that agree in all of it share connections.
 #[derive(Clone, Debug)]
@@ -32,7 +38,7 @@ pub(crate) struct Target {
     server_name: Option<ServerName<'static>>,
     tls: Option<Arc<rustls::ClientConfig>>,
     proxy: Option<Uri>,
-    proxy_auth: Option<http::HeaderValue>,
+    proxy_auth: Option<HeaderValue>,
     connect_timeout: Duration,
     settings: TransportSettings,
     /// Digest of the certificate files: a renewed one makes another target.
@@ -94,10 +100,10 @@ impl Target {
 }
 
 /// User and password of a proxy URL as a header value.
-fn basic(user: &str) -> Option<http::HeaderValue> {
+fn basic(user: &str) -> Option<HeaderValue> {
     use base64::Engine;
     let encoded = base64::engine::general_purpose::STANDARD.encode(user);
-    let mut value = http::HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -108,7 +114,10 @@ pub(crate) enum NoAnswer {
     /// No connection: cause and fix.
     Unreachable(String),
     /// It broke after the request was on its way.
-    Broke,
+    Broke {
+        /// On a kept connection: the upstream may have closed it before it saw the request.
+        kept: bool,
+    },
     /// The caller's own body broke.
     Body,
 }
@@ -116,18 +125,25 @@ pub(crate) enum NoAnswer {
 /// This thread's connections to one target.
 pub(crate) struct Pool {
     target: Arc<Target>,
-    idle: RefCell<Vec<http1::SendRequest<RequestBody>>>,
-    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+    /// The most recently used last, each with when it became idle.
+    idle: RefCell<Vec<(http1::SendRequest<RequestBody>, Duration)>>,
+    shared: RefCell<Option<Shared>>,
+}
+
+/// An HTTP/2 connection, which serves many requests at once.
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    used: Duration,
 }
 
 enum Sender {
-    Http1(http1::SendRequest<RequestBody>, Reused),
+    Http1(http1::SendRequest<RequestBody>, Kept),
     Http2(http2::SendRequest<RequestBody>),
 }
 
-type Reused = bool;
+type Kept = bool;
 
-/// A connection that an answer is still being read from.
+/// A connection that an answer is still being read from; none over HTTP/2, which shares them.
 pub(crate) struct Borrowed {
     sender: Option<http1::SendRequest<RequestBody>>,
     pool: Rc<Pool>,
@@ -141,7 +157,7 @@ impl Borrowed {
         };
         let mut idle = self.pool.idle.borrow_mut();
         if idle.len() < IDLE_AT_MOST {
-            idle.push(sender);
+            idle.push((sender, tick::since_start()));
         }
     }
 }
@@ -157,6 +173,19 @@ impl Pool {
 
     pub(crate) fn target(&self) -> &Arc<Target> {
         &self.target
+    }
+
+    /// Lets go of connections that the upstream closed, or that nobody used for a while.
+    pub(crate) fn sweep(&self) {
+        let now = tick::since_start();
+        let fresh = |since: Duration| now.saturating_sub(since) < IDLE_FOR;
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|(sender, since)| fresh(*since) && !sender.is_closed());
+        let mut shared = self.shared.borrow_mut();
+        // Requests under way hold senders of their own: their connection lives until they end.
+        if shared.as_ref().is_some_and(|shared| !fresh(shared.used)) {
+            *shared = None;
+        }
     }
 
     /// Sends the request; one that provably was not sent is sent again on another connection.
@@ -175,15 +204,15 @@ impl Pool {
                 pool: Rc::clone(self),
             };
             match sender {
-                Sender::Http1(mut sender, reused) => {
-                    if reused && sender.ready().await.is_err() {
+                Sender::Http1(mut sender, kept) => {
+                    if kept && sender.ready().await.is_err() {
                         continue;
                     }
                     match sender.try_send_request(request).await {
                         Ok(response) => return Ok((response, borrowed(Some(sender)))),
                         Err(mut error) => match error.take_message() {
-                            Some(unsent) if reused => request = unsent,
-                            _ => return Err(no_answer(error.error())),
+                            Some(unsent) if kept => request = unsent,
+                            _ => return Err(no_answer(error.error(), kept)),
                         },
                     }
                 }
@@ -193,10 +222,12 @@ impl Pool {
                     match sender.try_send_request(request).await {
                         Ok(response) => return Ok((response, borrowed(None))),
                         Err(mut error) => {
-                            self.shared.borrow_mut().take();
+                            if sender.is_closed() {
+                                self.shared.borrow_mut().take();
+                            }
                             match error.take_message() {
-                                Some(unsent) => request = unsent,
-                                None => return Err(no_answer(error.error())),
+                                Some(unsent) => request = self.origin_form(unsent),
+                                None => return Err(no_answer(error.error(), true)),
                             }
                         }
                     }
@@ -214,13 +245,29 @@ impl Pool {
         request.headers_mut().remove(http::header::HOST);
     }
 
+    /// Undoes that, for a connection that may speak HTTP/1.1.
+    fn origin_form(&self, mut request: Request<RequestBody>) -> Request<RequestBody> {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        if let Some(host) = parts.authority.take()
+            && let Ok(host) = HeaderValue::try_from(host.as_str())
+        {
+            request.headers_mut().insert(http::header::HOST, host);
+        }
+        parts.scheme = None;
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        *request.version_mut() = http::Version::HTTP_11;
+        request
+    }
+
     fn take(&self) -> Option<Sender> {
-        let shared = self.shared.borrow().clone();
-        if let Some(sender) = shared.filter(|sender| !sender.is_closed()) {
-            return Some(Sender::Http2(sender));
+        if let Some(shared) = self.shared.borrow_mut().as_mut()
+            && !shared.sender.is_closed()
+        {
+            shared.used = tick::since_start();
+            return Some(Sender::Http2(shared.sender.clone()));
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some(sender) = idle.pop() {
+        while let Some((sender, _)) = idle.pop() {
             if !sender.is_closed() {
                 return Some(Sender::Http1(sender, true));
             }
@@ -243,32 +290,35 @@ impl Pool {
         let target = &self.target;
         let stream = stream(target).await?;
         let (Some(tls), Some(name)) = (&target.tls, &target.server_name) else {
-            return Ok(Sender::Http1(http1(TokioIo::new(stream)).await?, false));
+            return http1(stream).await;
         };
         let connector = TlsConnector::from(Arc::clone(tls));
         let stream = connector.connect(name.clone(), stream).await;
         let stream = stream.map_err(|cause| told(&cause))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Ok(Sender::Http1(http1(TokioIo::new(stream)).await?, false));
+            return http1(stream).await;
         }
         let handshake = http2::Builder::new(LocalExecutor)
             .adaptive_window(true)
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(|cause| told(&cause))?;
         tokio::task::spawn_local(connection);
-        *self.shared.borrow_mut() = Some(sender.clone());
+        *self.shared.borrow_mut() = Some(Shared {
+            sender: sender.clone(),
+            used: tick::since_start(),
+        });
         Ok(Sender::Http2(sender))
     }
 }
 
-async fn http1<I>(io: I) -> Result<http1::SendRequest<RequestBody>, String>
+async fn http1<I>(stream: I) -> Result<Sender, String>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
-    let handshake = http1::handshake(io).await;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|cause| told(&cause))?;
     tokio::task::spawn_local(connection.with_upgrades());
-    Ok(sender)
+    Ok(Sender::Http1(sender, false))
 }
 
 /// A TCP connection, through the proxy's tunnel where there is one.
@@ -277,6 +327,7 @@ async fn stream(target: &Target) -> Result<TcpStream, String> {
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(target.connect_timeout));
+    connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let stream = match &target.proxy {
         Some(proxy) => {
             let mut tunnel = Tunnel::new(proxy.clone(), connector);
@@ -300,11 +351,11 @@ fn told(error: &(dyn std::error::Error + 'static)) -> String {
     format!("{}: {}", trouble.cause, trouble.fix)
 }
 
-fn no_answer(error: &hyper::Error) -> NoAnswer {
+fn no_answer(error: &hyper::Error, kept: bool) -> NoAnswer {
     if error.is_user() {
         NoAnswer::Body
     } else {
-        NoAnswer::Broke
+        NoAnswer::Broke { kept }
     }
 }
 
