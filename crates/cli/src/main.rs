@@ -17,6 +17,10 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Globals};
 use exit::Failure;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // A panic's text may quote a value, so only its place is told.
     std::panic::set_hook(Box::new(|panic| {

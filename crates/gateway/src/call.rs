@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use crate::account::Account;
 use crate::body::{Copy, Passing, RequestBody};
 use crate::forward::REQUEST_ID;
+use crate::guard;
 use crate::problem::{Part, Problem};
 use crate::routes::Route;
 use crate::strip;
@@ -29,28 +30,32 @@ struct Outgoing<'a> {
     route: &'a Route,
     method: Method,
     /// Path and query.
-    target: String,
+    target: Uri,
     headers: HeaderMap,
 }
 
 impl Outbound for Outgoing<'_> {
     fn lend<R>(&mut self, body: BodyView<'_>, call: impl FnOnce(&mut RequestView<'_>) -> R) -> R {
         let origin = self.route.deployment.origin();
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
         let to = Destination {
             scheme: origin.scheme(),
             host: origin.host(),
             port: Some(origin.port()),
-            path,
-            query,
+            path: self.target.path(),
+            query: self.target.query().unwrap_or(""),
         };
         let mut view = RequestView::new(&self.method, to, &mut self.headers, body);
         let result = call(&mut view);
         if let Some(query) = view.into_changed_query() {
-            self.target.truncate(path.len());
-            if !query.is_empty() {
-                self.target.push('?');
-                self.target.push_str(&query);
+            let path = self.target.path();
+            let changed = if query.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{path}?{query}")
+            };
+            // What a method writes into a query is encoded.
+            if let Ok(changed) = parsed(changed) {
+                self.target = changed;
             }
         }
         result
@@ -63,24 +68,28 @@ impl Outgoing<'_> {
         self.method.is_safe() || self.headers.contains_key("idempotency-key")
     }
 
-    fn request(&self, body: RequestBody) -> Result<Request<RequestBody>, Problem> {
-        let uri = Uri::from_maybe_shared(Bytes::from(self.target.clone())).map_err(|_| {
-            let detail = "the path does not make a request: percent-encode it";
-            Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail)
-        })?;
+    fn request(&self, body: RequestBody) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
+        *request.uri_mut() = self.target.clone();
         *request.headers_mut() = self.headers.clone();
-        Ok(request)
+        request
     }
+}
+
+/// Path and query of a request.
+fn parsed(target: String) -> Result<Uri, Problem> {
+    Uri::from_maybe_shared(Bytes::from(target)).map_err(|_| {
+        let detail = "the path does not make a request: percent-encode it";
+        Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail)
+    })
 }
 
 /// One request to one deployment.
 pub(crate) struct Call<'a> {
     pub(crate) route: &'a Rc<Route>,
-    /// The caller's path and query below the deployment's name.
-    pub(crate) rest: String,
+    /// Where the caller's path and query go on below the deployment's name.
+    pub(crate) rest: usize,
     pub(crate) request_id: &'a HeaderValue,
     /// What of the caller's headers has to go.
     pub(crate) found: strip::Found,
@@ -97,8 +106,9 @@ impl Call<'_> {
     ) -> Result<(Response<()>, Option<Box<Passing>>), Problem> {
         let (route, deployment) = (self.route, &self.route.deployment);
         let credential = |error: &AuthError| Problem::credential(error);
+        let path = guard::path_and_query(request.uri());
         let target = deployment
-            .request_target(&self.rest)
+            .request_target(path.get(self.rest..).unwrap_or_default())
             .map_err(|error| credential(&error))?;
         let switching = self.switching.then(|| hyper::upgrade::on(&mut request));
         let (parts, incoming) = request.into_parts();
@@ -115,7 +125,7 @@ impl Call<'_> {
         let mut outgoing = Outgoing {
             route,
             method: parts.method,
-            target,
+            target: parsed(target)?,
             headers,
         };
         let settings = deployment.transport();
@@ -180,7 +190,7 @@ impl Call<'_> {
             };
             account.sent_with(applied.stamp());
             deadline.set(first_byte);
-            let request = outgoing.request(body)?;
+            let request = outgoing.request(body);
             let sent = before(&deadline, route.pool.send(request)).await;
             account.answered();
             let (response, borrowed) = match sent {

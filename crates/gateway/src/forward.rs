@@ -229,13 +229,14 @@ impl Met {
     }
 }
 
-/// Whether the request may be served, and by what: the route, the caller, the rest of the path.
+/// Whether the request may be served, and by what: the route, the caller, where the rest of the path
+/// begins.
 fn admit<'a>(
     request: &Request<Incoming>,
     seen: &strip::Seen<'_>,
     connection: &Met,
     local: &'a Local,
-) -> Result<(&'a Rc<Route>, usize, String), Problem> {
+) -> Result<(&'a Rc<Route>, usize, usize), Problem> {
     let snapshot = &local.snapshot;
     if !connection.knows(seen, request.uri(), snapshot.generation) {
         guard::host(seen, request.uri(), connection.here, &snapshot.hosts)?;
@@ -252,18 +253,15 @@ fn admit<'a>(
         ));
     }
     let caller = guard::caller(seen, &snapshot.callers)?;
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("", |path| path.as_str());
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let end = path.find(['/', '?']).unwrap_or(path.len());
-    let (name, rest) = path.split_at(end);
+    let path = guard::path_and_query(request.uri());
+    let start = usize::from(path.starts_with('/'));
+    let name = path.get(start..).unwrap_or_default();
+    let name = &name[..name.find(['/', '?']).unwrap_or(name.len())];
     let route = local
         .route(name)
         .filter(|_| snapshot.callers.allows(caller, name));
     let route = route.ok_or_else(|| Problem::unknown(name))?;
-    Ok((route, caller, rest.to_owned()))
+    Ok((route, caller, start + name.len()))
 }
 
 fn refused(

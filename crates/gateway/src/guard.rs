@@ -16,6 +16,11 @@ pub(crate) enum Here {
     Unix,
 }
 
+/// What a request asks for, whatever host it names.
+pub(crate) fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", |path| path.as_str())
+}
+
 /// Refuses a body whose end two readers could find in different places (RFC 9112 s6.3).
 pub(crate) fn framing(seen: &Seen<'_>) -> Result<(), Problem> {
     if !seen.ambiguous {
