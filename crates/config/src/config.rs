@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gatepass_core::{Deployment, Registry};
 use zeroize::Zeroizing;
@@ -32,6 +33,8 @@ pub struct Config {
     deployments: BTreeMap<String, Arc<Deployment>>,
     warnings: Vec<String>,
     gateway: GatewaySettings,
+    /// A digest of each definition as it is written.
+    written: BTreeMap<String, u64>,
 }
 
 impl Config {
@@ -114,6 +117,26 @@ impl Config {
                 .collect(),
             ..Self::default()
         }
+    }
+
+    /// The deployments that are not there in `before`, or are written differently there. What their
+    /// references lead to does not count.
+    ///
+    /// ```
+    /// use gatepass_config::Config;
+    /// let read = |url: &str| {
+    ///     let text = format!("[deployments.churn]\nurl = \"{url}\"\nauthentication = \"none\"");
+    ///     let registry = gatepass_core::Registry::builtin();
+    ///     Config::from_toml(&text, "gatepass.toml".as_ref(), &registry).unwrap()
+    /// };
+    /// let before = read("https://models.example.com/1");
+    /// assert_eq!(read("https://models.example.com/1").changed_since(&before).count(), 0);
+    /// assert_eq!(read("https://models.example.com/2").changed_since(&before).count(), 1);
+    /// ```
+    pub fn changed_since(&self, before: &Self) -> impl Iterator<Item = &Arc<Deployment>> {
+        let changed = |name: &str| self.written.get(name) != before.written.get(name);
+        let all = self.deployments.values();
+        all.filter(move |deployment| changed(deployment.name()))
     }
 
     /// What the `[gateway]` table says.
@@ -332,11 +355,22 @@ impl<'a> Reader<'a> {
         self.defined_in.insert(name.clone(), file);
         match definition.build(self.registry) {
             Ok(deployment) => {
+                let digest = digest(definition);
+                self.config.written.insert(name.clone(), digest);
                 self.config.deployments.insert(name, Arc::new(deployment));
             }
             Err(problems) => self.problems.extend(problems),
         }
     }
+}
+
+/// Tells whether a definition was changed between two readings in this process.
+fn digest(definition: &Definition<'_>) -> u64 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let mut hasher = SEED.build_hasher();
+    definition.table.hash(&mut hasher);
+    definition.file.hash(&mut hasher);
+    hasher.finish()
 }
 
 const NAME_RULE: &str = "is not a name for a deployment: use letters, digits, `.`, `_` and `-`, \

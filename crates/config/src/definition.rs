@@ -1,15 +1,15 @@
 //! One deployment, checked key by key against what its method declares.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gatepass_core::{
     BuildContext, Deployment, Endpoint, ExtraHeaders, KeyKind, KeySpec, MethodFactory, Probe,
-    Registry, Secret, SettingProblem, Settings, SharedMethod, TransportSettings, Value, header,
+    Registry, SettingProblem, Settings, SharedMethod, TransportSettings, Value, header,
 };
 
 use crate::keys::{CHECK_KEYS, SHARED_KEYS, is_table_key};
 use crate::problem::Problem;
+use crate::reach::limits;
 use crate::sources::source_of;
 use crate::tree::{Node, Table, Tree};
 
@@ -65,7 +65,13 @@ impl Definition<'_> {
             return Err(problems);
         };
         Deployment::new(self.name, endpoint, methods)
-            .map(|deployment| deployment.with_transport(transport).with_probe(probe))
+            .map(|deployment| {
+                deployment
+                    .with_transport(transport)
+                    .with_limits(limits(&shared))
+                    .with_probe(probe)
+                    .with_tags(self.tags(registry))
+            })
             .map_err(|error| {
                 let message = error.to_string();
                 let bare = message
@@ -381,6 +387,10 @@ impl Definition<'_> {
                     .map_err(|_| "must be a whole number of bytes, 0 or above".to_owned()),
                 _ => wrong("must be a whole number of bytes, 0 or above"),
             },
+            KeyKind::Count => match node.value {
+                Tree::Integer(number @ 1..) => Ok(Value::Count(number.unsigned_abs())),
+                _ => wrong("must be a whole number above 0"),
+            },
             KeyKind::TextList => match &node.value {
                 Tree::List(items) => items
                     .iter()
@@ -409,49 +419,6 @@ impl Definition<'_> {
             },
             _ => wrong("has a kind this version does not know"),
         }
-    }
-
-    fn transport(&self, shared: &Settings, problems: &mut Vec<Problem>) -> TransportSettings {
-        let mut transport = TransportSettings::default();
-        let path = |key| {
-            shared
-                .optional_text(key)
-                .map(|path| self.directory().join(path))
-        };
-        transport.ca_file = path("ca_file");
-        transport.client_cert = path("client_cert");
-        transport.client_key = path("client_key");
-        transport.allow_insecure_http = shared.boolean("allow_insecure_http").unwrap_or(false);
-        let seconds = |key| match shared.value(key) {
-            Some(Value::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).ok(),
-            _ => None,
-        };
-        let set = |limit: &mut Duration, key| *limit = seconds(key).unwrap_or(*limit);
-        set(&mut transport.connect_timeout, "connect_timeout");
-        set(&mut transport.first_byte_timeout, "first_byte_timeout");
-        set(&mut transport.idle_timeout, "idle_timeout");
-        transport.total_timeout = seconds("total_timeout");
-        if let Some(Value::Bytes(limit)) = shared.value("replay_body_limit") {
-            transport.replay_body_limit = *limit;
-        }
-        let mut wrong = |key, what: &str| {
-            let found = vec![SettingProblem::new(key, what)];
-            problems.extend(self.explain(self.table, SHARED_KEYS, found));
-        };
-        if transport.client_cert.is_some() != transport.client_key.is_some() {
-            wrong(
-                "client_cert",
-                "and `client_key` belong together: give both or neither",
-            );
-        }
-        if let Ok(source) = shared.source("proxy") {
-            match source.literal().map(|literal| (literal, is_proxy(literal))) {
-                Some((literal, true)) => transport.proxy = Some(literal.clone()),
-                Some(_) => wrong("proxy", "must be a URL like http://host:port"),
-                None => wrong("proxy", "must be written here: it takes no reference"),
-            }
-        }
-        transport
     }
 
     fn extra_headers(&self, problems: &mut Vec<Problem>) -> Vec<SharedMethod> {
@@ -527,8 +494,24 @@ impl Definition<'_> {
         probe
     }
 
+    /// What its methods are called, in the order they stand in.
+    fn tags(&self, registry: &Registry) -> Vec<&'static str> {
+        let of = |table: &Table| {
+            let tag = find(table, "authentication")?.1.text()?;
+            registry.factory(tag).map(MethodFactory::tag)
+        };
+        match find(self.table, "auth").map(|(_, several)| &several.value) {
+            Some(Tree::List(items)) => items
+                .iter()
+                .filter_map(Node::table)
+                .filter_map(of)
+                .collect(),
+            _ => of(self.table).into_iter().collect(),
+        }
+    }
+
     /// Problems of a method or an endpoint, with the key as written, its line and its meaning.
-    fn explain(
+    pub(crate) fn explain(
         &self,
         table: &Table,
         specs: &'static [KeySpec],
@@ -559,7 +542,7 @@ impl Definition<'_> {
     }
 
     /// Paths are meant relative to the file they are written in.
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.file.parent().map(Path::to_owned).unwrap_or_default()
     }
 }
@@ -578,11 +561,6 @@ pub(crate) fn names(spec: &KeySpec, key: &str, form: Form) -> bool {
 
 pub(crate) fn is_blank(node: &Node) -> bool {
     matches!(node.value, Tree::Null) || node.text() == Some("")
-}
-
-fn is_proxy(url: &Secret) -> bool {
-    url::Url::parse(url.expose())
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 /// The known word a misspelt one is closest to, if it is close; `tokenURL` is close to `token_url`.

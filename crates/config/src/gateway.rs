@@ -1,6 +1,6 @@
 //! The `[gateway]` table: where it listens, who may call what.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::problem::Problem;
@@ -34,6 +34,8 @@ pub struct GatewaySettings {
     pub admin: Option<String>,
     /// How many threads serve.
     pub threads: Option<usize>,
+    /// PEM files of the certificate chain that callers see, and of its key; plain http without.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Names it may be called by, beside addresses.
     pub hosts: Vec<String>,
     /// Whether requests are logged.
@@ -97,23 +99,45 @@ impl GatewayKey {
     }
 }
 
-const KEYS: [&str; 6] = ["listen", "admin", "threads", "hosts", "access_log", "keys"];
+const KEYS: [&str; 8] = [
+    "listen",
+    "admin",
+    "threads",
+    "tls_cert",
+    "tls_key",
+    "hosts",
+    "access_log",
+    "keys",
+];
 const KEY_KEYS: [&str; 4] = ["name", "sha256", "deployments", "expires"];
 
 /// Reads the table, with everything that is wrong with it.
 pub(crate) fn read(table: &Table, file: &Path, problems: &mut Vec<Problem>) -> GatewaySettings {
     let mut reader = Reader { file, problems };
     let mut settings = GatewaySettings::default();
+    let (mut cert, mut tls_key) = (None, None);
     for (key, node) in table {
         match key.as_str() {
             "listen" => settings.listen = reader.text(key, node),
             "admin" => settings.admin = reader.text(key, node),
             "threads" => settings.threads = reader.threads(key, node),
+            "tls_cert" => cert = reader.path(key, node),
+            "tls_key" => tls_key = reader.path(key, node),
             "hosts" => settings.hosts = reader.texts(key, node),
             "access_log" => settings.access_log = reader.access_log(key, node),
             "keys" => settings.keys = reader.keys(node),
             _ => reader.unknown(key, node, &KEYS),
         }
+    }
+    let given = |key: &str| table.iter().find(|(name, _)| name == key);
+    match (given("tls_cert"), given("tls_key")) {
+        (Some((_, node)), None) => {
+            reader.wrong("tls_cert", node, "stands alone: give its `tls_key`")
+        }
+        (None, Some((_, node))) => {
+            reader.wrong("tls_key", node, "stands alone: give its `tls_cert`")
+        }
+        _ => settings.tls = cert.zip(tls_key),
     }
     settings
 }
@@ -147,6 +171,12 @@ impl Reader<'_> {
             self.wrong(key, node, "must be text");
         }
         text
+    }
+
+    /// Meant relative to the file it is written in.
+    fn path(&mut self, key: &str, node: &Node) -> Option<PathBuf> {
+        let directory = self.file.parent().unwrap_or(Path::new(""));
+        self.text(key, node).map(|path| directory.join(path))
     }
 
     fn texts(&mut self, key: &str, node: &Node) -> Vec<String> {

@@ -66,6 +66,18 @@ pub const SHARED_KEYS: &[KeySpec] = &[
     )
     .default_is("8388608"),
     KeySpec::new(
+        "in_flight_limit",
+        KeyKind::Count,
+        "requests that the gateway has under way with it at once; more get a 503",
+    )
+    .default_is("none"),
+    KeySpec::new(
+        "request_body_limit",
+        KeyKind::Bytes,
+        "bytes of a request's body that the gateway passes on; a longer one gets a 413",
+    )
+    .default_is("none"),
+    KeySpec::new(
         "allow_insecure_http",
         KeyKind::Boolean,
         "permits http beyond this machine",

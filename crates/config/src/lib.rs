@@ -32,6 +32,7 @@ mod json_form; // the wire JSON into a tree
 mod keys; // the keys every deployment has
 mod locate; // which files are read
 mod problem; // what is wrong, and where
+mod reach; // how a deployment is reached, within which limits
 mod reference; // all keys as Markdown
 mod schema; // the TOML form as a JSON Schema
 mod sources; // where secrets come from

@@ -67,6 +67,8 @@ Read by `gatepass serve` alone; options of the command win.
 | `listen` | text | 127.0.0.1:4780 | `HOST:PORT` or `unix:PATH` |
 | `admin` | text | 127.0.0.1:4781 | where health, metrics and the status page are |
 | `threads` | whole number | one for each core | threads that serve |
+| `tls_cert` | text | none: plain http | PEM file of the certificate chain that callers see; read again when it changes |
+| `tls_key` | text | none | PEM file of its private key |
 | `hosts` | list of texts | none | names it may be called by, beside its addresses |
 | `access_log` | `off`, `json`, `text` | off | a line for each request |
 
@@ -179,6 +181,7 @@ fn takes(spec: &KeySpec) -> String {
         KeyKind::Boolean => "`true` or `false`",
         KeyKind::Seconds => "seconds, whole or not",
         KeyKind::Bytes => "bytes, whole",
+        KeyKind::Count => "whole number above 0",
         KeyKind::TextList => "list of texts",
         KeyKind::TextTable => "table of texts",
         KeyKind::SecretTable => "table of secrets",

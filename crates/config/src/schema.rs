@@ -50,6 +50,8 @@ fn gateway() -> Value {
             "listen": text(),
             "admin": text(),
             "threads": { "type": "integer", "minimum": 1, "maximum": 1024 },
+            "tls_cert": text(),
+            "tls_key": text(),
             "hosts": texts(),
             "access_log": { "enum": ["off", "json", "text"] },
             "keys": {
@@ -182,6 +184,7 @@ fn kind(spec: &KeySpec) -> Value {
             json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 31_536_000 })
         }
         KeyKind::Bytes => json!({ "type": "integer", "minimum": 0 }),
+        KeyKind::Count => json!({ "type": "integer", "minimum": 1 }),
         KeyKind::TextList => json!({ "type": "array", "items": { "type": "string" } }),
         KeyKind::SecretTable => {
             json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/secret" } })

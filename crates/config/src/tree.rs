@@ -1,5 +1,7 @@
 //! A file as a tree with lines, whatever its format. Texts are wiped on drop: they may be secrets.
 
+use std::hash::{Hash, Hasher};
+
 use zeroize::Zeroizing;
 
 /// A value and the line it begins on (TOML only).
@@ -24,6 +26,22 @@ pub(crate) enum Tree {
 
 /// Keys in the order they are written.
 pub(crate) type Table = Vec<(String, Node)>;
+
+/// Of what is written, wherever it stands.
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(&self.value).hash(state);
+        match &self.value {
+            Tree::Null | Tree::Other => {}
+            Tree::Text(text) => text.as_str().hash(state),
+            Tree::Integer(number) => number.hash(state),
+            Tree::Float(number) => number.to_bits().hash(state),
+            Tree::Boolean(value) => value.hash(state),
+            Tree::List(items) => items.hash(state),
+            Tree::Table(table) => table.hash(state),
+        }
+    }
+}
 
 impl Node {
     pub(crate) fn text(&self) -> Option<&str> {

@@ -4,7 +4,8 @@ use crate::clock::{Clock, Now};
 use crate::error::{AuthError, ErrorKind};
 use crate::lease::Stamp;
 use crate::method::{
-    Applied, BodyNeed, NotApplied, Owned, Ready, ResponseView, SharedMethod, Stage, Verdict, Why,
+    Applied, BodyNeed, Holding, NotApplied, Owned, Ready, ResponseView, SharedMethod, Stage,
+    Verdict, Why,
 };
 use crate::request::{BodyView, Outbound, RequestView};
 
@@ -169,6 +170,12 @@ impl Credentials {
         for name in &self.owned.query {
             view.remove_query_pair(name);
         }
+    }
+
+    /// What each method holds now, for those who watch. Obtains nothing.
+    #[must_use]
+    pub fn held(&self) -> Vec<Holding> {
+        self.methods.iter().map(|method| method.held()).collect()
     }
 
     /// What each method holds now, obtained where needed. For people to look at.

@@ -8,6 +8,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::credentials::{AppliedAll, Attempt, Credentials};
 use crate::error::{AuthError, ErrorKind};
+use crate::limits::Limits;
 use crate::method::{ResponseView, SharedMethod, Verdict};
 use crate::origin::{Origin, endpoint_url};
 use crate::path;
@@ -106,7 +107,9 @@ pub struct Deployment {
     endpoint: Endpoint,
     credentials: Credentials,
     transport: TransportSettings,
+    limits: Limits,
     probe: Probe,
+    tags: Vec<&'static str>,
 }
 
 /// How `gatepass check` asks whether the credential is accepted: a GET of `url` unless a definition
@@ -160,7 +163,9 @@ impl Deployment {
             endpoint,
             credentials,
             transport: TransportSettings::default(),
+            limits: Limits::default(),
             probe: Probe::default(),
+            tags: Vec::new(),
         })
     }
 
@@ -193,6 +198,20 @@ impl Deployment {
         self
     }
 
+    /// The same, within these limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same, with the tags that its definition named its methods by.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Vec<&'static str>) -> Self {
+        self.tags = tags;
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -209,6 +228,18 @@ impl Deployment {
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// What a gateway may pass on to it at most.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What `authentication` says in its definition, one for each method; empty without a definition.
+    #[must_use]
+    pub fn tags(&self) -> &[&'static str] {
+        &self.tags
     }
 
     /// How it is reached.

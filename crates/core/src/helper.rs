@@ -12,7 +12,8 @@ use crate::clock::Now;
 use crate::error::{AuthError, ErrorKind};
 use crate::lease::{Lease, LeaseCell, Material};
 use crate::method::{
-    Applied, AuthMethod, BodyNeed, NotApplied, Owned, Ready, ResponseView, Stage, Verdict, Why,
+    Applied, AuthMethod, BodyNeed, Holding, NotApplied, Owned, Ready, ResponseView, Stage, Verdict,
+    Why,
 };
 use crate::request::RequestView;
 
@@ -161,6 +162,10 @@ impl<S: HeaderSource> AuthMethod for HeaderMethod<S> {
             response.status,
             self.source.may_change(),
         )
+    }
+
+    fn held(&self) -> Holding {
+        Holding::of(self.cell.current())
     }
 }
 
@@ -423,5 +428,9 @@ impl<S: Signer> AuthMethod for SigningMethod<S> {
 
     fn observe(&self, applied: &Applied, response: &ResponseView<'_>) -> Verdict {
         observe_unauthorized(&self.cell, applied, response.status, false)
+    }
+
+    fn held(&self) -> Holding {
+        Holding::of(self.cell.current())
     }
 }

@@ -22,6 +22,7 @@ mod error; // what keeps a credential away
 pub mod header; // bytes for the wire
 mod helper; // two short ways to write a method
 mod lease; // what a method holds now
+mod limits; // what may be passed on at most
 mod method; // the method trait
 mod origin; // where a credential belongs
 mod path; // a caller's path below a deployment's base
@@ -44,9 +45,10 @@ pub use helper::{
     HeaderMethod, HeaderSource, Signer, SigningMethod, observe_unauthorized, put_headers,
 };
 pub use lease::{Lease, LeaseCell, Material, Stamp};
+pub use limits::Limits;
 pub use method::{
-    Applied, AuthMethod, BodyNeed, NotApplied, Owned, Ready, ResponseView, SharedMethod, Stage,
-    Verdict, Why,
+    Applied, AuthMethod, BodyNeed, Holding, NotApplied, Owned, Ready, ResponseView, SharedMethod,
+    Stage, Verdict, Why,
 };
 pub use origin::{Origin, endpoint_url, is_loopback};
 pub use registry::Registry;

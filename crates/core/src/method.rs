@@ -64,6 +64,9 @@ pub trait AuthMethod: fmt::Debug + Send + Sync + 'static {
 
     /// Looks at the response to a request that carried `applied`, and says what to do.
     fn observe(&self, applied: &Applied, response: &ResponseView<'_>) -> Verdict;
+
+    /// What it holds now, for those who watch it. Obtains nothing.
+    fn held(&self) -> Holding;
 }
 
 /// A shared method.
@@ -217,6 +220,51 @@ impl Ready {
     #[must_use]
     pub fn lease(&self) -> &Lease {
         &self.0
+    }
+}
+
+/// What a method holds now: for metrics and status pages, never for requests.
+///
+/// ```
+/// use gatepass_core::{AuthMethod, Bearer, NoAuth};
+/// assert!(!NoAuth::default().held().needed);
+/// let bearer = Bearer::method("abc").held();
+/// assert!(bearer.needed && bearer.lease.is_none(), "its secret was not read yet");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Holding {
+    /// Whether calls need a lease at all.
+    pub needed: bool,
+    /// The lease that calls are sent with; it may be past its deadlines.
+    pub lease: Option<Arc<Lease>>,
+    /// Where leases come from, as far as that is known: a token endpoint, a program. Nothing secret.
+    pub source: Option<String>,
+}
+
+impl Holding {
+    /// Calls need nothing.
+    pub const NOT_NEEDED: Self = Self {
+        needed: false,
+        lease: None,
+        source: None,
+    };
+
+    /// Calls need a lease; this one is held, if one is.
+    #[must_use]
+    pub fn of(lease: Option<Arc<Lease>>) -> Self {
+        Self {
+            needed: true,
+            lease,
+            source: None,
+        }
+    }
+
+    /// The same, and leases come from there.
+    #[must_use]
+    pub fn from_source(mut self, source: Option<&str>) -> Self {
+        self.source = source.map(str::to_owned);
+        self
     }
 }
 

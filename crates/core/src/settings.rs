@@ -61,6 +61,8 @@ pub enum KeyKind {
     Seconds,
     /// A number of bytes, whole.
     Bytes,
+    /// A whole number above 0.
+    Count,
     /// A list of texts.
     TextList,
     /// A table of names and texts.
@@ -249,6 +251,8 @@ pub enum Value {
     Seconds(f64),
     /// Bytes.
     Bytes(u64),
+    /// A whole number above 0.
+    Count(u64),
     /// Texts.
     TextList(Vec<String>),
     /// Names and texts.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gatepass_core::{
-    Applied, AuthError, AuthMethod, BodyNeed, Clock, Lease, NotApplied, Now, Owned, Ready,
+    Applied, AuthError, AuthMethod, BodyNeed, Clock, Holding, Lease, NotApplied, Now, Owned, Ready,
     RequestView, ResponseView, Stage, Stamp, SystemClock, Verdict, Why, put_headers,
 };
 use http::header::AUTHORIZATION;
@@ -301,6 +301,11 @@ impl AuthMethod for TokenMethod {
             shared.front.show(&slot);
         }
         verdict
+    }
+
+    fn held(&self) -> Holding {
+        let (front, slot) = (&self.0.front, self.0.front.slot());
+        Holding::of(front.lease().current()).from_source(slot.as_deref().map(Slot::label))
     }
 }
 

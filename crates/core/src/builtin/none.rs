@@ -8,8 +8,8 @@ use crate::clock::Now;
 use crate::error::AuthError;
 use crate::lease::Lease;
 use crate::method::{
-    Applied, AuthMethod, BodyNeed, NotApplied, Owned, Ready, ResponseView, SharedMethod, Stage,
-    Verdict, Why,
+    Applied, AuthMethod, BodyNeed, Holding, NotApplied, Owned, Ready, ResponseView, SharedMethod,
+    Stage, Verdict, Why,
 };
 use crate::request::RequestView;
 use crate::settings::{BuildContext, KeySpec, MethodFactory, SettingProblem, Settings};
@@ -52,6 +52,10 @@ impl AuthMethod for NoAuth {
 
     fn observe(&self, _: &Applied, _: &ResponseView<'_>) -> Verdict {
         Verdict::Accepted
+    }
+
+    fn held(&self) -> Holding {
+        Holding::NOT_NEEDED
     }
 }
 

@@ -59,6 +59,11 @@ impl Slot {
         }
     }
 
+    /// Where tokens come from.
+    pub(crate) fn label(&self) -> &str {
+        self.work.grant.label()
+    }
+
     /// Whether the last exchange failed.
     pub(crate) fn is_failing(&self) -> bool {
         self.machine.is_failing()

@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
             KeyKind::Boolean => text
                 .parse()
                 .map_or_else(|_| Written::Text(text.to_owned()), Written::Boolean),
-            KeyKind::Seconds | KeyKind::Bytes => text
+            KeyKind::Seconds | KeyKind::Bytes | KeyKind::Count => text
                 .parse()
                 .map_or_else(|_| Written::Text(text.to_owned()), Written::Number),
             KeyKind::TextList => {
