@@ -105,6 +105,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Serve a gateway that adds each deployment's credential, for clients of any language
     Serve(ServeArgs),
+    /// Show how a running gateway and its deployments fare
+    Status(StatusArgs),
     /// Run a program with a gateway of its own, its keys and URLs set
     Exec(ExecArgs),
     /// Make a key for a caller of the gateway
@@ -130,6 +132,7 @@ impl Command {
             Self::Header(args) => &args.globals,
             Self::Token(args) => &args.globals,
             Self::Serve(args) => &args.globals,
+            Self::Status(args) => &args.globals,
             Self::Exec(args) => &args.globals,
             Self::Key(args) => &args.globals,
             Self::Add(args) => &args.globals,
@@ -171,9 +174,36 @@ pub(crate) struct ServeArgs {
     /// Threads that serve [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// PEM file of the certificate chain that callers see [default: none, plain http]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Serve whoever reaches the listener; for this machine alone
     #[arg(long)]
     pub(crate) no_keys: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Asks the admin listener of a running gateway: which deployments there are, what they hold and for how \
+    long, how they fare, what went wrong last and what to do. A browser shows the same at /-/ of that listener.\n\n\
+    Exit codes: 0 it answered, 7 no gateway is reached there.\n\n\
+    Examples:\n  \
+    gatepass status\n  \
+    gatepass status --watch\n  \
+    gatepass status --admin unix:/run/gatepass-admin.sock --format json"
+)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    globals: GlobalArgs,
+    /// Where its admin listener is [default: that of the configuration, else 127.0.0.1:4781]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) admin: Option<String>,
+    /// Ask again every two seconds, until interrupted
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args, Debug)]

@@ -39,6 +39,13 @@ impl Failure {
         }
     }
 
+    pub(crate) fn not_reached(message: impl Display) -> Self {
+        Self {
+            code: NOT_REACHED,
+            message: message.to_string(),
+        }
+    }
+
     /// What went wrong and what to do about it.
     pub(crate) fn message(&self) -> &str {
         &self.message

@@ -59,6 +59,10 @@ impl Colour {
         Self(wants_colour())
     }
 
+    pub(crate) fn is_on(self) -> bool {
+        self.0
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.0 {
             format!("\x1b[{code}m{text}\x1b[0m")

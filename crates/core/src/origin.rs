@@ -56,6 +56,12 @@ impl Origin {
         self.scheme == "https"
     }
 
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.to_string()).is_ok_and(|url| is_loopback(&url))
+    }
+
     /// Whether the request goes there.
     #[must_use]
     pub fn covers(&self, request: &RequestView<'_>) -> bool {

@@ -1,18 +1,17 @@
-//! What is counted and written down of each request.
+//! What is counted of each request, and written down when it has ended.
 
-use std::cell::RefCell;
-use std::fmt::Write;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use gatepass_config::AccessLog;
 use gatepass_core::Stamp;
-use http::{HeaderValue, Method, StatusCode};
+use http::StatusCode;
 
+use crate::access_log::{Ended, Line};
 use crate::clock;
-use crate::problem::Part;
+use crate::problem::{Part, Problem};
+use crate::routes::Route;
 
 /// Upper ends of the buckets of a duration, in microseconds.
 pub(crate) const BUCKETS: [u64; 18] = [
@@ -72,9 +71,9 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(now, Ordering::Relaxed);
 }
 
-/// What is written down of one request, when its answer has ended.
-#[derive(Debug)]
+/// What is known of one request; settled when its answer has ended.
 pub(crate) struct Account {
+    route: Rc<Route>,
     counters: Arc<Counters>,
     start: Instant,
     sent: Option<Instant>,
@@ -82,25 +81,16 @@ pub(crate) struct Account {
     status: StatusCode,
     part: Option<Part>,
     line: Option<Box<Line>>,
+    /// Counted among those that the deployment's limit allows.
+    admitted: bool,
     ended: bool,
 }
 
-/// What the access log says beside the numbers.
-#[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) form: AccessLog,
-    pub(crate) method: Method,
-    pub(crate) deployment: String,
-    pub(crate) caller: String,
-    pub(crate) request_id: HeaderValue,
-    pub(crate) stamp: Option<Stamp>,
-    pub(crate) replayed: bool,
-}
-
 impl Account {
-    pub(crate) fn open(counters: Arc<Counters>, line: Option<Box<Line>>) -> Self {
+    pub(crate) fn open(route: Rc<Route>, counters: Arc<Counters>, line: Option<Box<Line>>) -> Self {
         add(&counters.in_flight, 1);
         Self {
+            route,
             counters,
             start: clock::instant(),
             sent: None,
@@ -108,8 +98,25 @@ impl Account {
             status: StatusCode::OK,
             part: None,
             line,
+            admitted: false,
             ended: false,
         }
+    }
+
+    /// Takes one of the places that the deployment has, where it has a limit.
+    pub(crate) fn admit(&mut self) -> Result<(), Problem> {
+        let Some(most) = self.route.deployment.limits().in_flight else {
+            return Ok(());
+        };
+        self.admitted = self.route.standing.enter(most);
+        if self.admitted {
+            return Ok(());
+        }
+        let name = self.route.deployment.name();
+        let detail = format!(
+            "deployment \"{name}\" has {most} requests under way already: wait, or raise in_flight_limit"
+        );
+        Err(Problem::busy(detail))
     }
 
     pub(crate) fn stripped(&self, headers: usize) {
@@ -139,8 +146,18 @@ impl Account {
         }
     }
 
-    /// This is what the caller gets.
-    pub(crate) fn status(&mut self, status: StatusCode, part: Option<Part>) {
+    /// This is what the caller gets from the upstream.
+    pub(crate) fn passed(&mut self, status: StatusCode) {
+        self.status(status, None);
+    }
+
+    /// The caller gets this instead of an answer.
+    pub(crate) fn failed(&mut self, problem: &Problem) {
+        self.route.standing.failed(problem);
+        self.status(problem.status, Some(problem.part));
+    }
+
+    fn status(&mut self, status: StatusCode, part: Option<Part>) {
         self.status = status;
         self.part = part;
         let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
@@ -157,63 +174,36 @@ impl Account {
         }
     }
 
+    /// The answer broke off for this reason.
+    pub(crate) fn broke(&mut self, why: &str) {
+        let name = self.route.deployment.name();
+        let detail = format!("an answer of deployment \"{name}\" broke off: {why}");
+        let problem = Problem::upstream(self.status, detail);
+        self.route.standing.failed(&problem);
+        self.ended(false);
+    }
+
     /// The answer's body ended, whole or not.
     pub(crate) fn ended(&mut self, whole: bool) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         add(&self.counters.in_flight, u64::MAX);
+        if std::mem::take(&mut self.admitted) {
+            self.route.standing.leave();
+        }
         if !whole {
             add(&self.counters.broken, 1);
         }
         if let Some(line) = self.line.take() {
-            self.write(&line, whole);
+            line.write(Ended {
+                status: self.status,
+                part: self.part,
+                whole,
+                total: self.start.elapsed(),
+                upstream: self.upstream,
+            });
         }
-    }
-
-    fn write(&self, line: &Line, whole: bool) {
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let now = clock::wall()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let (total, upstream) = (micros(self.start.elapsed()), micros(self.upstream));
-        let failed = self.part.map_or("", Part::name);
-        let id = line.request_id.to_str().unwrap_or_default();
-        LOG.with_borrow_mut(|log| {
-            let text = &mut log.text;
-            // Names are checked when they are read and ids when they come: nothing needs escapes.
-            let _into_memory = match line.form {
-                AccessLog::Off => return,
-                AccessLog::Json => writeln!(
-                    text,
-                    "{{\"time\":{}.{:03},\"caller\":\"{}\",\"deployment\":\"{}\",\"method\":\"{}\",\"status\":{},\"failed\":\"{failed}\",\"whole\":{whole},\"credential\":{},\"replayed\":{},\"total_us\":{total},\"upstream_us\":{upstream},\"request_id\":\"{id}\"}}",
-                    now.as_secs(),
-                    now.subsec_millis(),
-                    line.caller,
-                    line.deployment,
-                    line.method,
-                    self.status.as_u16(),
-                    line.stamp.map_or_else(|| "null".to_owned(), |stamp| stamp.to_string()),
-                    line.replayed,
-                ),
-                AccessLog::Text => writeln!(
-                    text,
-                    "{}.{:03} {} {} {} {}{}{}{} {total}us upstream {upstream}us {id}",
-                    now.as_secs(),
-                    now.subsec_millis(),
-                    line.caller,
-                    line.method,
-                    line.deployment,
-                    self.status.as_u16(),
-                    if failed.is_empty() { "" } else { " failed=" },
-                    failed,
-                    if whole { "" } else { " broken" },
-                ),
-            };
-            if log.text.len() > FLUSH_AT {
-                log.flush();
-            }
-        });
     }
 }
 
@@ -222,48 +212,4 @@ impl Drop for Account {
     fn drop(&mut self) {
         self.ended(false);
     }
-}
-
-const FLUSH_AT: usize = 16 * 1024;
-
-thread_local! {
-    static LOG: RefCell<Log> = const { RefCell::new(Log { text: String::new(), to: None, lost: 0 }) };
-}
-
-/// This thread's lines, on their way to the thread that writes them.
-struct Log {
-    text: String,
-    to: Option<SyncSender<String>>,
-    lost: u64,
-}
-
-impl Log {
-    fn flush(&mut self) {
-        if self.text.is_empty() {
-            return;
-        }
-        let text = std::mem::take(&mut self.text);
-        let lines = text.lines().count() as u64;
-        let sent = self.to.as_ref().is_some_and(|to| to.try_send(text).is_ok());
-        if sent && self.lost > 0 {
-            tracing::warn!(
-                lines = self.lost,
-                "the access log was not written fast enough"
-            );
-            self.lost = 0;
-        } else if !sent {
-            // A log that nobody reads must not hold up requests.
-            self.lost += lines;
-        }
-    }
-}
-
-/// Lines of this thread go there from now on.
-pub(crate) fn log_to(to: SyncSender<String>) {
-    LOG.with_borrow_mut(|log| log.to = Some(to));
-}
-
-/// Hands over what was written since the last time; called every tick.
-pub(crate) fn flush_log() {
-    LOG.with_borrow_mut(Log::flush);
 }

@@ -28,48 +28,63 @@ pub(crate) enum BrokenBody {
     Total,
     #[error("the answer broke off while its beginning was read")]
     Cut,
+    #[error("the request's body is longer than request_body_limit")]
+    TooLong,
 }
 
 /// What goes upstream.
 pub(crate) enum RequestBody {
     Empty,
     /// As it comes, with a copy while it is short enough.
-    Streaming(Incoming, Option<Rc<Copy>>),
+    Streaming(Incoming, Rc<Copy>),
     /// Pieces that were kept.
     Pieces(VecDeque<Bytes>),
 }
 
 /// What was sent of a body so far, for as long as it is short enough to be sent again.
 pub(crate) struct Copy {
-    limit: usize,
+    /// What is kept at most, in bytes.
+    keep: usize,
+    /// What is passed on at most, in bytes.
+    most: u64,
     state: RefCell<Copied>,
 }
 
 #[derive(Default)]
 struct Copied {
     pieces: VecDeque<Bytes>,
-    length: usize,
+    length: u64,
     whole: bool,
     over: bool,
+    too_long: bool,
 }
 
 impl Copy {
-    pub(crate) fn new(limit: u64) -> Rc<Self> {
+    pub(crate) fn new(keep: u64, most: Option<u64>) -> Rc<Self> {
         Rc::new(Self {
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            keep: usize::try_from(keep).unwrap_or(usize::MAX),
+            most: most.unwrap_or(u64::MAX),
             state: RefCell::default(),
         })
     }
 
-    fn add(&self, piece: &Bytes) {
+    /// Keeps a piece; tells whether it may be passed on.
+    fn add(&self, piece: &Bytes) -> bool {
         let mut copied = self.state.borrow_mut();
-        copied.length = copied.length.saturating_add(piece.len());
-        if copied.length > self.limit {
+        copied.length = copied.length.saturating_add(piece.len() as u64);
+        copied.too_long = copied.length > self.most;
+        if copied.length > self.keep as u64 {
             copied.over = true;
             copied.pieces.clear();
         } else if !copied.over {
             copied.pieces.push_back(piece.clone());
         }
+        !copied.too_long
+    }
+
+    /// Whether more came than may be passed on.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.state.borrow().too_long
     }
 
     fn end(&self, whole: bool) {
@@ -103,21 +118,18 @@ impl Body for RequestBody {
             }
             Self::Streaming(incoming, copy) => {
                 let frame = ready!(Pin::new(&mut *incoming).poll_frame(context));
-                if let Some(copy) = copy {
-                    match &frame {
-                        Some(Ok(frame)) => match frame.data_ref() {
-                            Some(piece) => copy.add(piece),
-                            // Trailers are not kept, so such a body is sent once.
-                            None => copy.end(false),
-                        },
-                        Some(Err(_)) => {}
-                        None => copy.end(true),
-                    }
-                    if incoming.is_end_stream()
-                        && matches!(&frame, Some(Ok(frame)) if frame.is_data())
-                    {
-                        copy.end(true);
-                    }
+                match &frame {
+                    Some(Ok(frame)) => match frame.data_ref() {
+                        Some(piece) if !copy.add(piece) => {
+                            return Poll::Ready(Some(Err(BrokenBody::TooLong)));
+                        }
+                        Some(_) if incoming.is_end_stream() => copy.end(true),
+                        Some(_) => {}
+                        // Trailers are not kept, so such a body is sent once.
+                        None => copy.end(false),
+                    },
+                    Some(Err(_)) => {}
+                    None => copy.end(true),
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Torn)))
             }
@@ -144,7 +156,8 @@ impl Body for RequestBody {
 /// What goes downstream; its request is under way until it ends.
 pub(crate) struct AnswerBody {
     from: From,
-    _under_way: UnderWay,
+    /// None where something else is under way in its stead.
+    _under_way: Option<UnderWay>,
 }
 
 enum From {
@@ -169,7 +182,7 @@ pub(crate) struct Passing {
 }
 
 impl AnswerBody {
-    pub(crate) fn own(bytes: Bytes, account: Option<Account>, under_way: UnderWay) -> Self {
+    pub(crate) fn own(bytes: Bytes, account: Option<Account>, under_way: Option<UnderWay>) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
             from: From::Gateway(bytes, account),
@@ -180,19 +193,24 @@ impl AnswerBody {
     pub(crate) fn passing(passing: Box<Passing>, under_way: UnderWay) -> Self {
         Self {
             from: From::Upstream(passing),
-            _under_way: under_way,
+            _under_way: Some(under_way),
         }
     }
 }
 
 impl Passing {
-    fn finish(&mut self, whole: bool) {
-        if whole {
-            self.borrowed.give_back();
-        }
+    fn finish(&mut self) {
+        self.borrowed.give_back();
         if let Some(account) = &mut self.account {
-            account.ended(whole);
+            account.ended(true);
         }
+    }
+
+    fn broke(&mut self, why: BrokenBody) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        if let Some(account) = &mut self.account {
+            account.broke(&why.to_string());
+        }
+        Poll::Ready(Some(Err(why)))
     }
 }
 
@@ -217,8 +235,7 @@ impl Body for AnswerBody {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if std::mem::take(&mut passing.cut) {
-            passing.finish(false);
-            return Poll::Ready(Some(Err(BrokenBody::Cut)));
+            return passing.broke(BrokenBody::Cut);
         }
         let frame = match Pin::new(&mut passing.incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
@@ -228,26 +245,27 @@ impl Body for AnswerBody {
                     .as_ref()
                     .is_some_and(|total| total.poll_passed(context)) =>
             {
-                passing.finish(false);
-                return Poll::Ready(Some(Err(BrokenBody::Total)));
+                return passing.broke(BrokenBody::Total);
             }
             Poll::Pending if passing.deadline.poll_passed(context) => {
-                passing.finish(false);
-                return Poll::Ready(Some(Err(BrokenBody::Idle)));
+                return passing.broke(BrokenBody::Idle);
             }
             Poll::Pending => return Poll::Pending,
         };
-        match &frame {
-            Some(Ok(_)) => {
+        match frame {
+            Some(Ok(frame)) => {
                 passing.deadline.set(passing.idle);
                 if passing.incoming.is_end_stream() {
-                    passing.finish(true);
+                    passing.finish();
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(_)) => passing.finish(false),
-            None => passing.finish(true),
+            Some(Err(cause)) => passing.broke(BrokenBody::Torn(cause)),
+            None => {
+                passing.finish();
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Torn)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -13,7 +13,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 
 use crate::account::Account;
 use crate::body::{Copy, Passing, RequestBody};
@@ -23,6 +22,7 @@ use crate::problem::{Part, Problem};
 use crate::routes::Route;
 use crate::strip;
 use crate::tick::{Deadline, before};
+use crate::tunnel::Tunnel;
 use crate::upstream::{Borrowed, NoAnswer};
 
 /// A request head on its way to a deployment, as a method sees it.
@@ -85,6 +85,12 @@ fn parsed(target: String) -> Result<Uri, Problem> {
     })
 }
 
+/// What follows the head of an answer.
+pub(crate) enum Next {
+    Body(Box<Passing>),
+    Tunnel(Tunnel),
+}
+
 /// One request to one deployment.
 pub(crate) struct Call<'a> {
     pub(crate) route: &'a Rc<Route>,
@@ -103,7 +109,7 @@ impl Call<'_> {
         mut request: Request<Incoming>,
         deadline: Deadline,
         account: &mut Account,
-    ) -> Result<(Response<()>, Option<Box<Passing>>), Problem> {
+    ) -> Result<(Response<()>, Next), Problem> {
         let (route, deployment) = (self.route, &self.route.deployment);
         let credential = |error: &AuthError| Problem::credential(error);
         let path = guard::path_and_query(request.uri());
@@ -131,7 +137,7 @@ impl Call<'_> {
         let settings = deployment.transport();
         let body = self.body(incoming).await?;
         let copy = match &body {
-            RequestBody::Streaming(_, copy) => copy.clone(),
+            RequestBody::Streaming(_, copy) => Some(Rc::clone(copy)),
             _ => None,
         };
         let again = |body: &RequestBody| match body {
@@ -203,6 +209,11 @@ impl Call<'_> {
                     (resent, body) = (true, next);
                     continue;
                 }
+                Some(Err(NoAnswer::Body))
+                    if copy.as_ref().is_some_and(|copy| copy.is_too_long()) =>
+                {
+                    return Err(self.too_long());
+                }
                 Some(Err(why)) => return Err(self.no_answer(why)),
                 None => {
                     let detail = format!(
@@ -254,9 +265,15 @@ impl Call<'_> {
         if incoming.is_end_stream() {
             return Ok(RequestBody::Empty);
         }
-        if deployment.credentials().needs() == BodyNeed::Nothing {
-            return Ok(RequestBody::Streaming(incoming, Some(Copy::new(limit))));
+        let most = deployment.limits().request_body;
+        // What is said to be too long is refused before any of it is sent.
+        if most.is_some_and(|most| incoming.size_hint().lower() > most) {
+            return Err(self.too_long());
         }
+        if deployment.credentials().needs() == BodyNeed::Nothing {
+            return Ok(RequestBody::Streaming(incoming, Copy::new(limit, most)));
+        }
+        let limit = limit.min(most.unwrap_or(u64::MAX));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         match Box::pin(Limited::new(incoming, limit).collect()).await {
             Ok(whole) => Ok(RequestBody::Pieces([whole.to_bytes()].into())),
@@ -269,6 +286,14 @@ impl Call<'_> {
                 ))
             }
         }
+    }
+
+    fn too_long(&self) -> Problem {
+        let name = self.route.deployment.name();
+        let detail = format!(
+            "the body is longer than deployment \"{name}\" takes: send less, or raise request_body_limit"
+        );
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Part::Gateway, detail)
     }
 
     fn no_answer(&self, why: NoAnswer) -> Problem {
@@ -300,7 +325,7 @@ impl Call<'_> {
         switching: Option<hyper::upgrade::OnUpgrade>,
         deadline: Deadline,
         total: Option<Deadline>,
-    ) -> (Response<()>, Option<Box<Passing>>) {
+    ) -> (Response<()>, Next) {
         let Answer {
             mut response,
             borrowed,
@@ -316,6 +341,7 @@ impl Call<'_> {
         if strip::answer(&mut parts.headers) {
             self.relocate(&mut parts.headers);
         }
+        let idle = self.route.deployment.transport().idle_timeout;
         if let (Some(upstream), Some(downstream)) = (upstream, switching) {
             if let Some(protocol) = protocol {
                 parts.headers.insert(UPGRADE, protocol);
@@ -323,15 +349,13 @@ impl Call<'_> {
             parts
                 .headers
                 .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            tokio::task::spawn_local(async move {
-                if let (Ok(up), Ok(down)) = (upstream.await, downstream.await) {
-                    let (mut up, mut down) = (TokioIo::new(up), TokioIo::new(down));
-                    let _over = tokio::io::copy_bidirectional(&mut down, &mut up).await;
-                }
-            });
-            return (Response::from_parts(parts, ()), None);
+            let tunnel = Tunnel {
+                upstream,
+                downstream,
+                idle,
+            };
+            return (Response::from_parts(parts, ()), Next::Tunnel(tunnel));
         }
-        let idle = self.route.deployment.transport().idle_timeout;
         deadline.set(idle);
         let passing = Passing {
             incoming,
@@ -343,7 +367,10 @@ impl Call<'_> {
             idle,
             account: None,
         };
-        (Response::from_parts(parts, ()), Some(Box::new(passing)))
+        (
+            Response::from_parts(parts, ()),
+            Next::Body(Box::new(passing)),
+        )
     }
 
     /// A redirect below the deployment's own URL leads to the gateway; any other passes as it is.

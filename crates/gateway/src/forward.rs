@@ -13,9 +13,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, 
 use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::account::{Account, Line};
-use crate::body::{AnswerBody, Passing};
-use crate::call::Call;
+use crate::access_log::{Ended, Line, Trace};
+use crate::account::Account;
+use crate::body::AnswerBody;
+use crate::call::{Call, Next};
 use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
 use crate::routes::{Books, Local, Route, Snapshot};
@@ -90,6 +91,11 @@ impl Worker {
         fresh
     }
 
+    /// How callers that connect now are spoken to.
+    pub(crate) fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+        self.local().snapshot.tls.clone()
+    }
+
     /// Takes over what a reload changed, and lets go of what is of no more use.
     pub(crate) fn sweep(&self) {
         self.local().sweep();
@@ -109,24 +115,43 @@ impl Worker {
         let found = seen.found();
         let switching = seen.upgrade;
         let admitted = admit(&request, &seen, connection, &local);
+        let snapshot = &local.snapshot;
+        let line = |deployment: &str, caller: &str| {
+            (snapshot.access_log != AccessLog::Off).then(|| {
+                Box::new(Line {
+                    form: snapshot.access_log,
+                    method: request.method().clone(),
+                    deployment: deployment.to_owned(),
+                    caller: caller.to_owned(),
+                    request_id: request_id.clone(),
+                    trace: seen.traceparent.and_then(Trace::of),
+                    stamp: None,
+                    replayed: false,
+                })
+            })
+        };
         let (route, caller, rest) = match admitted {
             Ok(admitted) => admitted,
-            Err(problem) => return refused(problem, &request_id, None, under_way),
+            Err(problem) => {
+                self.books.refusals.count(problem.status);
+                if let Some(line) = line("", "") {
+                    line.write(Ended {
+                        status: problem.status,
+                        part: Some(problem.part),
+                        whole: true,
+                        total: Duration::ZERO,
+                        upstream: Duration::ZERO,
+                    });
+                }
+                return refused(problem, &request_id, None, under_way);
+            }
         };
-        let snapshot = &local.snapshot;
         let counters = route.counters(caller, &snapshot.callers, &self.books);
-        let line = (snapshot.access_log != AccessLog::Off).then(|| {
-            Box::new(Line {
-                form: snapshot.access_log,
-                method: request.method().clone(),
-                deployment: route.deployment.name().to_owned(),
-                caller: snapshot.callers.name(caller).to_owned(),
-                request_id: request_id.clone(),
-                stamp: None,
-                replayed: false,
-            })
-        });
-        let mut account = Account::open(counters, line);
+        let line = line(route.deployment.name(), snapshot.callers.name(caller));
+        let mut account = Account::open(Rc::clone(route), counters, line);
+        if let Err(problem) = account.admit() {
+            return refused(problem, &request_id, Some(account), under_way);
+        }
         let call = Call {
             route,
             rest,
@@ -141,7 +166,7 @@ impl Worker {
             connection.deadline.clone()
         };
         match call.forward(request, deadline, &mut account).await {
-            Ok((response, passing)) => finish(response, passing, account, &request_id, under_way),
+            Ok((response, next)) => finish(response, next, account, &request_id, under_way),
             Err(problem) => refused(problem, &request_id, Some(account), under_way),
         }
     }
@@ -162,6 +187,8 @@ pub(crate) struct Quiet {
     deadline: Deadline,
     limit: Duration,
     under_way: Cell<usize>,
+    /// The thread serves on for as long as anything holds it.
+    _own: Rc<()>,
 }
 
 impl Quiet {
@@ -195,7 +222,7 @@ impl Drop for UnderWay {
 
 impl Met {
     /// A connection to this end, which may be quiet for so long.
-    pub(crate) fn at(here: Here, limit: Duration) -> Self {
+    pub(crate) fn at(here: Here, limit: Duration, own: Rc<()>) -> Self {
         let deadline = Deadline::new();
         deadline.set(limit);
         Self {
@@ -206,6 +233,7 @@ impl Met {
                 deadline,
                 limit,
                 under_way: Cell::new(0),
+                _own: own,
             }),
         }
     }
@@ -270,21 +298,20 @@ fn refused(
     account: Option<Account>,
     under_way: UnderWay,
 ) -> Response<AnswerBody> {
-    let (status, part) = (problem.status, problem.part);
-    let mut response = problem.into_response(request_id).map(|bytes| bytes);
+    let account = account.map(|mut account| {
+        account.failed(&problem);
+        account
+    });
+    let mut response = problem.into_response(request_id);
     response
         .headers_mut()
         .insert(REQUEST_ID, request_id.clone());
-    let account = account.map(|mut account| {
-        account.status(status, Some(part));
-        account
-    });
-    response.map(|bytes| AnswerBody::own(bytes, account, under_way))
+    response.map(|bytes| AnswerBody::own(bytes, account, Some(under_way)))
 }
 
 fn finish(
     mut response: Response<()>,
-    passing: Option<Box<Passing>>,
+    next: Next,
     mut account: Account,
     request_id: &HeaderValue,
     under_way: UnderWay,
@@ -292,9 +319,9 @@ fn finish(
     response
         .headers_mut()
         .insert(REQUEST_ID, request_id.clone());
-    account.status(response.status(), None);
-    match passing {
-        Some(mut passing) => {
+    account.passed(response.status());
+    match next {
+        Next::Body(mut passing) => {
             if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
                 passing.borrowed.give_back();
                 account.ended(true);
@@ -303,6 +330,10 @@ fn finish(
             }
             response.map(|()| AnswerBody::passing(passing, under_way))
         }
-        None => response.map(|()| AnswerBody::own(Bytes::new(), Some(account), under_way)),
+        // It is under way until the other protocol ends.
+        Next::Tunnel(tunnel) => {
+            tokio::task::spawn_local(tunnel.run(account, under_way));
+            response.map(|()| AnswerBody::own(Bytes::new(), None, None))
+        }
     }
 }

@@ -1,21 +1,25 @@
 //! A gateway as a whole: started, reloaded, drained.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gatepass_config::{Config, GatewayKey};
+use gatepass_core::Deployment;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::admin;
+use crate::admin::{self, Reloads};
 use crate::exchanges::Exchanges;
 use crate::forward::Newest;
 use crate::keys::new_key;
+use crate::prove::{self, NotProved};
 use crate::routes::{Callers, Ledger, Snapshot};
 use crate::server::{self, Bound, Common, Listen};
+use crate::tls;
 
 /// Pieces of the access log that may wait to be written.
 const LOG_QUEUE: usize = 256;
@@ -54,6 +58,9 @@ pub struct Options {
     pub keys: Keys,
     /// Token exchanges, told among the metrics.
     pub exchanges: Arc<Exchanges>,
+    /// PEM files of the certificate chain that callers see, and of its key; plain http without. They
+    /// are read again at each reload.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// How long a connection may go on with no request under way, idle or within a head (75 s).
     pub quiet_timeout: Duration,
 }
@@ -68,6 +75,7 @@ impl Options {
             threads: None,
             keys: Keys::Wanted,
             exchanges: Arc::default(),
+            tls: None,
             quiet_timeout: Duration::from_secs(75),
         }
     }
@@ -96,6 +104,9 @@ pub struct Gateway {
     start_key: Option<String>,
     options: Options,
     newest: Arc<Newest>,
+    /// What `newest` was made of.
+    config: Mutex<Config>,
+    reloads: Arc<Reloads>,
     connections: Arc<AtomicUsize>,
     drain: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -119,7 +130,7 @@ impl Gateway {
             start_key = Some(new_key()?);
         }
         let callers = callers(options, config, start_key.as_deref());
-        let snapshot = Snapshot::of(config, callers, 0)?;
+        let snapshot = Snapshot::of(config, callers, tls(options)?, None)?;
         let at = |key: &str, listen: &Listen| {
             Bound::new(listen).map_err(|what| format!("{key}: {what}"))
         };
@@ -148,13 +159,21 @@ impl Gateway {
             quiet_timeout: options.quiet_timeout,
             log: log.clone(),
         };
-        let (url, admin_url) = (bound.url(), admin.as_ref().map(Bound::url));
+        let scheme = if options.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let url = bound.url(scheme);
+        let admin_url = admin.as_ref().map(|admin| admin.url("http"));
+        let reloads = Arc::new(Reloads::default());
         if let Some(admin) = admin {
             let private = options.admin.as_ref().is_some_and(Listen::is_private);
             let state = admin::State {
                 newest: Arc::clone(&newest),
                 ledger: Arc::clone(&ledger),
                 exchanges: Arc::clone(&options.exchanges),
+                reloads: Arc::clone(&reloads),
                 connections: Arc::clone(&connections),
                 draining: draining.clone(),
                 private,
@@ -170,6 +189,8 @@ impl Gateway {
             start_key,
             options: options.clone(),
             newest,
+            config: Mutex::new(config.clone()),
+            reloads,
             connections,
             drain,
             threads,
@@ -201,6 +222,38 @@ impl Gateway {
     /// # Errors
     /// What cannot be used; everything stays as it was.
     pub fn reload(&self, config: &Config) -> Result<(), String> {
+        let taken = self.take_over(config);
+        match &taken {
+            Ok(()) => self.reloads.taken(),
+            Err(why) => self.reloads.rejected(why),
+        }
+        taken
+    }
+
+    /// Has what was wrong with a configuration shown to those who watch the gateway: it was not even
+    /// given to [`Gateway::reload`].
+    pub fn rejected(&self, why: &str) {
+        self.reloads.rejected(why);
+    }
+
+    /// Obtains the credentials of the deployments that are new or changed in this configuration, 16 at
+    /// a time and for 10 s in all, so that a mistake is found before it is taken over. No deployment is
+    /// called.
+    ///
+    /// Returns what could not be proved for a reason that may pass.
+    ///
+    /// # Errors
+    /// A credential that was refused or whose secret is missing.
+    pub async fn prove(&self, config: &Config) -> Result<Vec<String>, NotProved> {
+        let changed: Vec<Arc<Deployment>> = {
+            let before = self.config.lock();
+            let before = before.unwrap_or_else(PoisonError::into_inner);
+            config.changed_since(&before).cloned().collect()
+        };
+        prove::all(changed).await
+    }
+
+    fn take_over(&self, config: &Config) -> Result<(), String> {
         if self.options.keys == Keys::Wanted
             && config.gateway().keys.is_empty()
             && self.start_key.is_none()
@@ -209,15 +262,19 @@ impl Gateway {
             return Err(what.to_owned());
         }
         let callers = callers(&self.options, config, self.start_key.as_deref());
-        let generation = self.newest.generation.load(Ordering::Acquire) + 1;
-        let snapshot = Snapshot::of(config, callers, generation)?;
+        let tls = tls(&self.options)?;
         let mut newest = self
             .newest
             .snapshot
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let snapshot = Snapshot::of(config, callers, tls, Some(&newest))?;
+        let generation = snapshot.generation;
         *newest = Arc::new(snapshot);
         self.newest.generation.store(generation, Ordering::Release);
+        drop(newest);
+        let mut before = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        *before = config.clone();
         Ok(())
     }
 
@@ -246,6 +303,13 @@ impl Gateway {
         }
         all
     }
+}
+
+fn tls(options: &Options) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    let files = options.tls.as_ref();
+    files
+        .map(|(cert, key)| tls::server_config(cert, key))
+        .transpose()
 }
 
 fn callers(options: &Options, config: &Config, start_key: Option<&str>) -> Callers {

@@ -8,9 +8,10 @@
 //! calls upstreams by itself: nothing on the way of a request is shared between threads but the
 //! counters' memory and one number that says whether the configuration changed.
 //!
-//! What this crate does not do: read files or environment (the command does), or know any method.
+//! What this crate does not do: read configurations or secrets (the command does), or know any method.
 
-mod account; // what is counted and written down
+mod access_log; // what is written down
+mod account; // what is counted
 mod admin; // health, metrics, what is where
 mod body; // bodies on their way through
 mod call; // one request to one deployment
@@ -21,14 +22,20 @@ mod gateway; // started, reloaded, drained
 mod guard; // who may speak to it
 mod keys; // of callers
 mod problem; // errors of its own
+mod prove; // credentials before a reload
 mod routes; // deployments and callers
 mod server; // listeners and threads
+mod standing; // what all threads know of a deployment
 mod strip; // headers that go no further
+mod target; // how an upstream is reached
 mod tick; // deadlines that cost next to nothing
-mod tls; // trust and identity towards upstreams
+mod tls; // trust and identity
+mod tunnel; // connections that went over to another protocol
 mod upstream; // connections to upstreams
 
+pub use admin::{Credential, DeploymentReport, Failure, Report, TokenSource};
 pub use exchanges::{Exchange, Exchanges};
 pub use gateway::{Gateway, Keys, Options};
 pub use keys::{digest, new_key};
+pub use prove::NotProved;
 pub use server::Listen;

@@ -21,6 +21,14 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// In the order of their numbers.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Config,
+        Self::TokenEndpoint,
+        Self::Upstream,
+        Self::Gateway,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -82,6 +90,14 @@ impl Problem {
             retry_after: error.retry_after(),
             permanent: !error.is_retryable(),
             ..Self::new(status, part, error.to_string())
+        }
+    }
+
+    /// Too much is under way; a moment later there may be room.
+    pub(crate) fn busy(detail: String) -> Self {
+        Self {
+            retry_after: Some(Duration::ZERO),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Part::Gateway, detail)
         }
     }
 

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gatepass_config::{AccessLog, Config, GatewayKey};
@@ -13,7 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::account::Counters;
 use crate::clock;
-use crate::upstream::{Pool, Target};
+use crate::standing::Standing;
+use crate::target::Target;
+use crate::upstream::Pool;
 
 /// Everything that a reload replaces.
 #[derive(Debug)]
@@ -23,18 +26,28 @@ pub(crate) struct Snapshot {
     pub(crate) callers: Callers,
     pub(crate) hosts: Vec<String>,
     pub(crate) access_log: AccessLog,
+    /// How callers are spoken to; plain http without.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) target: Arc<Target>,
+    pub(crate) standing: Arc<Standing>,
 }
 
 impl Snapshot {
+    /// What is known of deployments that were there `before` stays known.
+    ///
     /// # Errors
     /// A line for each deployment that cannot be reached by its settings.
-    pub(crate) fn of(config: &Config, callers: Callers, generation: u64) -> Result<Self, String> {
+    pub(crate) fn of(
+        config: &Config,
+        callers: Callers,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut problems = Vec::new();
         for deployment in config.deployments() {
@@ -45,9 +58,12 @@ impl Snapshot {
                         .find(|one| one.target.is_shared_with(&target));
                     let target =
                         same.map_or_else(|| Arc::new(target), |one| Arc::clone(&one.target));
+                    let known = before.and_then(|before| before.entry(deployment.name()));
+                    let standing = known.map(|known| Arc::clone(&known.standing));
                     entries.push(Entry {
                         deployment: Arc::clone(deployment),
                         target,
+                        standing: standing.unwrap_or_default(),
                     });
                 }
                 Err(what) => problems.push(format!("deployment \"{}\": {what}", deployment.name())),
@@ -58,7 +74,7 @@ impl Snapshot {
         }
         let settings = config.gateway();
         Ok(Self {
-            generation,
+            generation: before.map_or(0, |before| before.generation + 1),
             entries,
             callers,
             hosts: settings
@@ -67,7 +83,13 @@ impl Snapshot {
                 .map(|host| host.to_lowercase())
                 .collect(),
             access_log: settings.access_log.unwrap_or(AccessLog::Off),
+            tls,
         })
+    }
+
+    pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
+        let mut all = self.entries.iter();
+        all.find(|entry| entry.deployment.name() == name)
     }
 }
 
@@ -115,27 +137,65 @@ impl Callers {
 
 /// The counters of all threads, summed up by whoever asks.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<Vec<(String, String, Arc<Counters>)>>);
+pub(crate) struct Ledger {
+    counters: Mutex<Vec<(String, String, Arc<Counters>)>>,
+    refusals: Mutex<Vec<Arc<Refusals>>>,
+}
 
 impl Ledger {
     pub(crate) fn all(&self) -> Vec<(String, String, Arc<Counters>)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.counters).clone()
+    }
+
+    /// How many requests were refused before their deployment was known, by status.
+    pub(crate) fn refused(&self) -> [(u16, u64); Refusals::STATUSES.len()] {
+        let threads = lock(&self.refusals);
+        let mut at = 0..;
+        Refusals::STATUSES.map(|status| {
+            let at = at.next().unwrap_or_default();
+            let count = |thread: &Arc<Refusals>| thread.0[at].load(Ordering::Relaxed);
+            (status, threads.iter().map(count).sum())
+        })
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Requests that one thread refused before their deployment was known.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals([AtomicU64; Self::STATUSES.len()]);
+
+impl Refusals {
+    const STATUSES: [u16; 6] = [400, 401, 403, 404, 405, 421];
+
+    pub(crate) fn count(&self, status: http::StatusCode) {
+        let at = Self::STATUSES
+            .iter()
+            .position(|one| *one == status.as_u16());
+        if let Some(counter) = at.and_then(|at| self.0.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// One thread's counters, which outlive reloads.
 pub(crate) struct Books {
     ledger: Arc<Ledger>,
+    pub(crate) refusals: Arc<Refusals>,
     own: RefCell<HashMap<(String, String), Arc<Counters>>>,
 }
 
 impl Books {
     pub(crate) fn of(ledger: Arc<Ledger>) -> Self {
-        let own = RefCell::default();
-        Self { ledger, own }
+        let refusals = Arc::new(Refusals::default());
+        lock(&ledger.refusals).push(Arc::clone(&refusals));
+        Self {
+            ledger,
+            refusals,
+            own: RefCell::default(),
+        }
     }
 
     fn counters(&self, deployment: &str, caller: &str) -> Arc<Counters> {
@@ -143,8 +203,7 @@ impl Books {
         let key = (deployment.to_owned(), caller.to_owned());
         let open = || {
             let counters = Arc::new(Counters::default());
-            let mut all = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push((
+            lock(&self.ledger.counters).push((
                 deployment.to_owned(),
                 caller.to_owned(),
                 Arc::clone(&counters),
@@ -159,6 +218,7 @@ impl Books {
 pub(crate) struct Route {
     pub(crate) deployment: Arc<Deployment>,
     pub(crate) pool: Rc<Pool>,
+    pub(crate) standing: Arc<Standing>,
     /// This thread's own copy: threads would queue at a shared one's reference count.
     pub(crate) host: HeaderValue,
     counters: RefCell<Vec<Option<Arc<Counters>>>>,
@@ -216,6 +276,7 @@ impl Local {
             let route = Route {
                 deployment: Arc::clone(&entry.deployment),
                 pool,
+                standing: Arc::clone(&entry.standing),
                 host: HeaderValue::try_from(host).unwrap_or(HeaderValue::from_static("")),
                 counters: RefCell::default(),
             };

@@ -18,17 +18,20 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
-use crate::account;
+use crate::access_log;
 use crate::forward::{Ids, Met, Newest, Worker};
 use crate::guard::Here;
 use crate::routes::{Books, Ledger, Local};
-use crate::tick::{self, StepTimer};
+use crate::tick::{self, Deadline, StepTimer};
 use crate::upstream::LocalExecutor;
 
 const BACKLOG: u32 = 4096;
 /// Request heads of more bytes are refused (431).
 const MAX_HEAD: usize = 64 * 1024;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Where a listener is.
 ///
@@ -98,12 +101,12 @@ impl Bound {
         }
     }
 
-    /// As a URL, or `unix:PATH`.
-    pub(crate) fn url(&self) -> String {
+    /// As a URL of this scheme, or `unix:PATH`.
+    pub(crate) fn url(&self, scheme: &str) -> String {
         match self {
             Self::Tcp(listener) => listener
                 .local_addr()
-                .map_or_else(|_| String::new(), |address| format!("http://{address}")),
+                .map_or_else(|_| String::new(), |address| format!("{scheme}://{address}")),
             Self::Unix(_, path) => format!("unix:{}", path.display()),
         }
     }
@@ -220,12 +223,12 @@ fn serve(bound: Bound, common: Common) {
             Ok(accepting) => accept(accepting, common).await,
             Err(cause) => tracing::error!(error = %cause.kind(), "a thread cannot accept"),
         }
-        account::flush_log();
+        access_log::flush_log();
     });
 }
 
 async fn accept(accepting: Accepting, common: Common) {
-    account::log_to(common.log.clone());
+    access_log::log_to(common.log.clone());
     tokio::task::spawn_local(tick::run());
     let snapshot = {
         let newest = common.newest.snapshot.lock();
@@ -248,17 +251,27 @@ async fn accept(accepting: Accepting, common: Common) {
         };
         match accepted {
             Ok((stream, here)) => {
+                let met = Met::at(here, common.quiet_timeout, Rc::clone(&own));
                 let connection = Connection {
                     worker: Rc::clone(&worker),
-                    here,
-                    quiet_timeout: common.quiet_timeout,
+                    met: Rc::new(met),
                     _count: Counted::new(&common.connections),
-                    _own: Rc::clone(&own),
                 };
-                match stream {
-                    Stream::Tcp(stream) => tokio::task::spawn_local(connection.serve(stream)),
-                    Stream::Unix(stream) => tokio::task::spawn_local(connection.serve(stream)),
-                };
+                let tls = worker.tls().map(TlsAcceptor::from);
+                match (stream, tls) {
+                    (Stream::Tcp(stream), None) => {
+                        tokio::task::spawn_local(connection.serve(stream));
+                    }
+                    (Stream::Unix(stream), None) => {
+                        tokio::task::spawn_local(connection.serve(stream));
+                    }
+                    (Stream::Tcp(stream), Some(tls)) => {
+                        tokio::task::spawn_local(connection.encrypted(stream, tls));
+                    }
+                    (Stream::Unix(stream), Some(tls)) => {
+                        tokio::task::spawn_local(connection.encrypted(stream, tls));
+                    }
+                }
             }
             // Out of descriptors, most often: those who are served go on, and give some back.
             Err(cause) => {
@@ -306,18 +319,32 @@ impl Drop for Counted {
 
 struct Connection {
     worker: Rc<Worker>,
-    here: Here,
-    quiet_timeout: Duration,
+    met: Rc<Met>,
     _count: Counted,
-    _own: Rc<()>,
 }
 
 impl Connection {
+    /// The same over TLS; whoever does not finish the handshake in time is let go of.
+    async fn encrypted<I>(self, stream: I, tls: TlsAcceptor)
+    where
+        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let deadline = Deadline::new();
+        deadline.set(HANDSHAKE);
+        let shaken = tick::before(&deadline, tls.accept(stream)).await;
+        drop(deadline);
+        match shaken {
+            Some(Ok(stream)) => self.serve(stream).await,
+            Some(Err(cause)) => tracing::debug!(error = %cause, "a caller did not agree on TLS"),
+            None => tracing::debug!("a caller did not finish its TLS handshake"),
+        }
+    }
+
     async fn serve<I>(self, stream: I)
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let met = Rc::new(Met::at(self.here, self.quiet_timeout));
+        let met = Rc::clone(&self.met);
         let (worker, quiet) = (Rc::clone(&self.worker), met.quiet());
         let service = service_fn(move |request| {
             let (worker, met) = (Rc::clone(&worker), Rc::clone(&met));

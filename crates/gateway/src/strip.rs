@@ -16,6 +16,8 @@ pub(crate) struct Seen<'a> {
     /// `Authorization`, `x-api-key`, `api-key`.
     pub(crate) keys: [Option<&'a HeaderValue>; 3],
     pub(crate) request_id: Option<&'a HeaderValue>,
+    /// The caller's trace (W3C Trace Context); it goes on as it is.
+    pub(crate) traceparent: Option<&'a HeaderValue>,
     pub(crate) upgrade: bool,
     /// Framed in two ways, or in one that is not plain `chunked`.
     pub(crate) ambiguous: bool,
@@ -85,6 +87,7 @@ impl<'a> Seen<'a> {
     fn look_closer(&mut self, name: &str, value: &'a HeaderValue) {
         match name {
             "x-request-id" => self.request_id = Some(value),
+            "traceparent" => self.traceparent = Some(value),
             "x-api-key" => self.keys[1] = Some(value),
             "api-key" => self.keys[2] = Some(value),
             // Most callers say no more than that they keep the connection.

@@ -45,7 +45,7 @@ pub(crate) async fn run() {
     steps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         steps.tick().await;
-        crate::account::flush_log();
+        crate::access_log::flush_log();
         TICKS.with(|ticks| {
             let now = millis(ticks.start.elapsed());
             ticks.now.set(now);

@@ -1,11 +1,12 @@
-//! Trust and identity towards an upstream, by the deployment's transport settings.
+//! Trust and identity: towards upstreams by their transport settings, towards callers by the gateway's
+//! own certificate.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use gatepass_core::TransportSettings;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -35,11 +36,40 @@ pub(crate) fn client_config(settings: &TransportSettings) -> Result<Arc<ClientCo
                 format!("client_cert {cert} and client_key do not belong together: check both")
             };
             verified
-                .with_client_auth_cert(certificates("client_cert", cert)?, private_key(key)?)
+                .with_client_auth_cert(
+                    certificates("client_cert", cert)?,
+                    private_key("client_key", key)?,
+                )
                 .map_err(unusable)?
         }
         _ => verified.with_no_client_auth(),
     };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A server configuration with this certificate that offers HTTP/2 and HTTP/1.1.
+///
+/// # Errors
+/// A sentence with cause and fix, when a file cannot be used.
+pub(crate) fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+    let chain = certificates("tls_cert", cert)?;
+    if chain.is_empty() {
+        let cert = cert.display();
+        return Err(format!(
+            "tls_cert {cert} holds no PEM certificate: check it"
+        ));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| "TLS cannot be set up: report it".to_owned())?
+        .with_no_client_auth()
+        .with_single_cert(chain, private_key("tls_key", key)?)
+        .map_err(|_| {
+            let cert = cert.display();
+            format!("tls_cert {cert} and tls_key do not belong together: check both")
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -60,9 +90,10 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     found.map_err(|_| format!("{key} {} is no PEM file: check it", path.display()))
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read("client_key", path)?)
-        .map_err(|_| format!("client_key {} holds no PEM key: check it", path.display()))
+fn private_key(key: &str, path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = zeroize::Zeroizing::new(read(key, path)?);
+    PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| format!("{key} {} holds no PEM key: check it", path.display()))
 }
 
 fn read(key: &str, path: &Path) -> Result<Vec<u8>, String> {

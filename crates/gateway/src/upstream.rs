@@ -5,22 +5,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatepass_core::{Deployment, TransportSettings};
-use http::uri::Authority;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::body::RequestBody;
+use crate::target::Target;
 use crate::tick;
-use crate::tls;
 
 /// Idle connections kept for each target by each thread.
 const IDLE_AT_MOST: usize = 256;
@@ -29,84 +26,6 @@ const IDLE_AT_MOST: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(55);
 /// Data that an upstream does not acknowledge for so long was sent into the void.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-
-/// How an upstream is reached; deployments that agree in all of it share connections.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    /// Scheme, host and port, as a URL the connector takes.
-    url: Uri,
-    server_name: Option<ServerName<'static>>,
-    tls: Option<Arc<rustls::ClientConfig>>,
-    proxy: Option<Uri>,
-    proxy_auth: Option<HeaderValue>,
-    connect_timeout: Duration,
-    settings: TransportSettings,
-    /// Digest of the certificate files: a renewed one makes another target.
-    files: [u8; 32],
-}
-
-impl Target {
-    /// # Errors
-    /// A sentence with cause and fix, when certificate files cannot be used.
-    pub(crate) fn of(deployment: &Deployment) -> Result<Self, String> {
-        let (origin, settings) = (deployment.origin(), deployment.transport());
-        let text = format!("{}://{}:{}/", origin.scheme(), origin.host(), origin.port());
-        let url: Uri = text
-            .parse()
-            .map_err(|_| "its URL does not parse: check it")?;
-        let bare = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let server_name = ServerName::try_from(bare.to_owned()).ok();
-        let tls = origin
-            .is_https()
-            .then(|| tls::client_config(settings))
-            .transpose()?;
-        let mut proxy_auth = None;
-        let proxy = match &settings.proxy {
-            Some(secret) => {
-                let wrong = || "proxy is not a proxy URL: write http://host:port".to_owned();
-                let url: Uri = secret.expose().parse().map_err(|_| wrong())?;
-                let authority = url.authority().ok_or_else(wrong)?.as_str();
-                let host = match authority.rsplit_once('@') {
-                    Some((user, host)) => {
-                        proxy_auth = Some(basic(user).ok_or_else(wrong)?);
-                        host
-                    }
-                    None => authority,
-                };
-                let host: Authority = host.parse().map_err(|_| wrong())?;
-                let proxy = Uri::builder()
-                    .scheme("http")
-                    .authority(host)
-                    .path_and_query("/");
-                Some(proxy.build().map_err(|_| wrong())?)
-            }
-            None => None,
-        };
-        Ok(Self {
-            url,
-            server_name,
-            tls,
-            proxy,
-            proxy_auth,
-            connect_timeout: settings.connect_timeout,
-            settings: settings.clone(),
-            files: tls::digest(settings),
-        })
-    }
-
-    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
-        self.url == other.url && self.settings == other.settings && self.files == other.files
-    }
-}
-
-/// User and password of a proxy URL as a header value.
-fn basic(user: &str) -> Option<HeaderValue> {
-    use base64::Engine;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(user);
-    let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -330,9 +249,9 @@ async fn stream(target: &Target) -> Result<TcpStream, String> {
     connector.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
     let stream = match &target.proxy {
         Some(proxy) => {
-            let mut tunnel = Tunnel::new(proxy.clone(), connector);
-            if let Some(auth) = &target.proxy_auth {
-                tunnel = tunnel.with_auth(auth.clone());
+            let mut tunnel = Tunnel::new(proxy.url.clone(), connector);
+            if let Some(authorization) = &proxy.authorization {
+                tunnel = tunnel.with_auth(authorization.clone());
             }
             let stream = tunnel.call(target.url.clone()).await;
             stream.map_err(|cause| told(&cause))?

@@ -10,6 +10,7 @@ mod import;
 mod key;
 mod print; // schema, completions, man
 mod serve;
+mod status;
 mod token;
 
 use std::io::IsTerminal;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> Result<u8, Failu
         Command::Header(args) => header::run(&args, globals).await,
         Command::Token(args) => token::run(&args, globals).await,
         Command::Serve(args) => serve::run(&args, globals).await,
+        Command::Status(args) => status::run(&args, globals).await,
         Command::Exec(args) => exec::run(&args, globals).await,
         Command::Key(args) => key::run(&args, globals),
         Command::Add(args) => add::run(&args, globals).await,

@@ -10,6 +10,7 @@ use gatepass_gateway::{Exchange, Exchanges, Gateway, Keys, Listen, Options};
 use gatepass_oauth::{Event, Observer};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::args::{Globals, ServeArgs};
 use crate::exit::{self, Failure};
@@ -18,6 +19,8 @@ use crate::registry::registry_observed;
 
 /// How often the configuration's content is looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// When a configuration that wants for a secret is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// What is under way at SIGTERM may take this long.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -25,26 +28,35 @@ pub(crate) async fn run(args: &ServeArgs, globals: &Globals) -> Result<u8, Failu
     // One registry for all readings: its caches keep the tokens of what did not change.
     let exchanges = Arc::new(Exchanges::default());
     let registry = registry_observed(Arc::new(Told(Arc::clone(&exchanges))));
+    let mut files = Watched::new(globals);
     let config = super::load_with(globals, &registry)?;
     let mut options = options(args, &config)?;
     options.exchanges = exchanges;
-    let mut files = Watched::new(locate(&globals.config)?);
+    files.also(options.tls.as_ref());
     let mut gateway = Gateway::start(&options, &config).map_err(Failure::usage)?;
-    announce(&gateway, &config);
+    announce(&gateway, &options, &config);
 
     let on = |kind| signal(kind).map_err(|cause| Failure::other(cause.to_string()));
     let mut hangup = on(SignalKind::hangup())?;
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reloads = Reloads::default();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&gateway, globals, &registry),
-            _ = look.tick() => if files.changed() {
-                reload(&gateway, globals, &registry);
+            _ = hangup.recv() => {}
+            _ = look.tick() => if !files.changed() && !reloads.is_due() {
+                continue;
             },
+        }
+        // Proving credentials may take a while, and does not hold up the end.
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = reloads.read_again(&gateway, globals, &registry) => {}
         }
     }
     output::note("gatepass: ending what is under way");
@@ -70,6 +82,10 @@ fn options(args: &ServeArgs, config: &Config) -> Result<Options, Failure> {
     let admin = place("admin", &args.admin, &settings.admin, "127.0.0.1:4781")?;
     let mut options = Options::on(listen);
     options.admin = Some(admin);
+    options.tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+        _ => settings.tls.clone(),
+    };
     options.threads = args.threads.map(usize::from).or(settings.threads);
     if args.no_keys {
         options.keys = Keys::Nobody;
@@ -77,7 +93,12 @@ fn options(args: &ServeArgs, config: &Config) -> Result<Options, Failure> {
     Ok(options)
 }
 
-fn announce(gateway: &Gateway, config: &Config) {
+fn announce(gateway: &Gateway, options: &Options, config: &Config) {
+    if options.tls.is_none() && !options.listen.is_private() {
+        output::note(
+            "gatepass: callers' keys and data cross the network unencrypted: set tls_cert and tls_key, unless something before the gateway encrypts",
+        );
+    }
     output::note(&format!("listening on {}", gateway.url()));
     if let Some(admin) = gateway.admin_url() {
         output::note(&format!("admin on {admin}"));
@@ -100,19 +121,61 @@ fn announce(gateway: &Gateway, config: &Config) {
     }
 }
 
-/// All or nothing: a configuration that cannot be used changes nothing.
-fn reload(gateway: &Gateway, globals: &Globals, registry: &Registry) {
-    let done = super::load_with(globals, registry)
-        .map_err(|failure| failure.message().to_owned())
-        .and_then(|config| gateway.reload(&config));
-    match done {
-        Ok(()) => output::note("gatepass: the configuration was read again"),
-        Err(why) => {
-            output::note("gatepass: the configuration was not taken over, the one before stays:");
-            for line in why.lines() {
-                output::note(&format!("gatepass: {line}"));
+/// Readings of the configuration while the gateway serves: all or nothing.
+#[derive(Default)]
+struct Reloads {
+    /// What was wrong the last time.
+    told: Option<String>,
+    /// A secret was missing; it may have come by then.
+    again_at: Option<Instant>,
+}
+
+impl Reloads {
+    /// Whether a configuration that only wanted for secrets is to be tried once more.
+    fn is_due(&self) -> bool {
+        self.again_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    async fn read_again(&mut self, gateway: &Gateway, globals: &Globals, registry: &Registry) {
+        self.again_at = None;
+        let loaded = super::load_with(globals, registry);
+        let config = match loaded {
+            Ok(config) => config,
+            Err(failure) => {
+                gateway.rejected(failure.message());
+                return self.tell(failure.message());
             }
+        };
+        let warnings = match gateway.prove(&config).await {
+            Ok(warnings) => warnings,
+            Err(why) => {
+                if why.is_missing() {
+                    self.again_at = Some(Instant::now() + AGAIN);
+                }
+                gateway.rejected(&why.to_string());
+                return self.tell(&why.to_string());
+            }
+        };
+        if let Err(why) = gateway.reload(&config) {
+            return self.tell(&why);
         }
+        self.told = None;
+        output::note("gatepass: the configuration was read again");
+        for warning in warnings {
+            output::note(&format!("gatepass: taken over all the same: {warning}"));
+        }
+    }
+
+    /// Once for each thing that is wrong.
+    fn tell(&mut self, why: &str) {
+        if self.told.as_deref() == Some(why) {
+            return;
+        }
+        output::note("gatepass: the configuration was not taken over, the one before stays:");
+        for line in why.lines() {
+            output::note(&format!("gatepass: {line}"));
+        }
+        self.told = Some(why.to_owned());
     }
 }
 
@@ -145,19 +208,36 @@ impl Observer for Told {
 
 /// Files whose content may change, through whatever links lead to them.
 struct Watched {
-    files: Vec<PathBuf>,
+    places: Vec<PathBuf>,
+    /// Beside the configuration.
+    others: Vec<PathBuf>,
     content: [u8; 32],
 }
 
 impl Watched {
-    fn new(files: Vec<PathBuf>) -> Self {
-        let content = Self::digest(&files);
-        Self { files, content }
+    fn new(globals: &Globals) -> Self {
+        let mut watched = Self {
+            places: globals.config.clone(),
+            others: Vec::new(),
+            content: [0; 32],
+        };
+        watched.content = watched.digest();
+        watched
     }
 
-    fn digest(files: &[PathBuf]) -> [u8; 32] {
+    /// The certificate that callers see, too.
+    fn also(&mut self, tls: Option<&(PathBuf, PathBuf)>) {
+        if let Some((cert, key)) = tls {
+            self.others = vec![cert.clone(), key.clone()];
+            self.content = self.digest();
+        }
+    }
+
+    fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        for file in files {
+        // Looked for each time: a directory may get another file.
+        let files = locate(&self.places).unwrap_or_default();
+        for file in files.iter().chain(&self.others) {
             // A file that is gone for a moment is read again at the next look.
             let content = std::fs::read(file).unwrap_or_default();
             digest.update((content.len() as u64).to_be_bytes());
@@ -167,7 +247,7 @@ impl Watched {
     }
 
     fn changed(&mut self) -> bool {
-        let content = Self::digest(&self.files);
+        let content = self.digest();
         std::mem::replace(&mut self.content, content) != content
     }
 }
