@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::account::Account;
 use crate::forward::UnderWay;
-use crate::tick::Deadline;
+use crate::tick::{Deadline, before};
 use crate::upstream::Borrowed;
 
 /// Why a body broke off; both sides are torn with it, so that no half answer looks whole.
@@ -31,6 +32,9 @@ pub(crate) enum BrokenBody {
     #[error("the request's body is longer than request_body_limit")]
     TooLong,
 }
+
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// What goes upstream.
 pub(crate) enum RequestBody {
@@ -98,6 +102,29 @@ impl Copy {
     }
 }
 
+/// Reads for a moment what nobody wants: whoever still sends would not see the answer, for a connection
+/// that is closed under what was sent is reset.
+pub(crate) fn linger(mut rest: Incoming) {
+    if rest.is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let deadline = Deadline::new();
+        deadline.set(LINGER);
+        let mut left = LINGER_BYTES;
+        let reading = async {
+            while let Some(Ok(frame)) = rest.frame().await {
+                let read = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(read) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        };
+        before(&deadline, reading).await;
+    });
+}
+
 /// In bytes.
 fn length(pieces: &VecDeque<Bytes>) -> u64 {
     pieces.iter().map(|piece| piece.len() as u64).sum()
@@ -111,7 +138,8 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        match this {
             Self::Empty => Poll::Ready(None),
             Self::Pieces(pieces) => {
                 Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
@@ -121,6 +149,9 @@ impl Body for RequestBody {
                 match &frame {
                     Some(Ok(frame)) => match frame.data_ref() {
                         Some(piece) if !copy.add(piece) => {
+                            if let Self::Streaming(rest, _) = std::mem::replace(this, Self::Empty) {
+                                linger(rest);
+                            }
                             return Poll::Ready(Some(Err(BrokenBody::TooLong)));
                         }
                         Some(_) if incoming.is_end_stream() => copy.end(true),

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
 use crate::account::Account;
-use crate::body::{Copy, Passing, RequestBody};
+use crate::body::{Copy, Passing, RequestBody, linger};
 use crate::forward::REQUEST_ID;
 use crate::guard;
 use crate::problem::{Part, Problem};
@@ -268,6 +268,9 @@ impl Call<'_> {
         let most = deployment.limits().request_body;
         // What is said to be too long is refused before any of it is sent.
         if most.is_some_and(|most| incoming.size_hint().lower() > most) {
+            if !self.found.asks_first() {
+                linger(incoming);
+            }
             return Err(self.too_long());
         }
         if deployment.credentials().needs() == BodyNeed::Nothing {

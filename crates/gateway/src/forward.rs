@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_config::AccessLog;
+use http::header::EXPECT;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::access_log::{Ended, Line, Trace};
 use crate::account::Account;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, linger};
 use crate::call::{Call, Next};
 use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
@@ -143,14 +144,18 @@ impl Worker {
                         upstream: Duration::ZERO,
                     });
                 }
-                return refused(problem, &request_id, None, under_way);
+                let answer = refused(problem, &request_id, None, under_way);
+                leave(request);
+                return answer;
             }
         };
         let counters = route.counters(caller, &snapshot.callers, &self.books);
         let line = line(route.deployment.name(), snapshot.callers.name(caller));
         let mut account = Account::open(Rc::clone(route), counters, line);
         if let Err(problem) = account.admit() {
-            return refused(problem, &request_id, Some(account), under_way);
+            let answer = refused(problem, &request_id, Some(account), under_way);
+            leave(request);
+            return answer;
         }
         let call = Call {
             route,
@@ -290,6 +295,14 @@ fn admit<'a>(
         .filter(|_| snapshot.callers.allows(caller, name));
     let route = route.ok_or_else(|| Problem::unknown(name))?;
     Ok((route, caller, start + name.len()))
+}
+
+/// Has a request that goes no further ended in a way that its sender sees the answer.
+fn leave(request: Request<Incoming>) {
+    let asks_first = request.headers().contains_key(EXPECT);
+    if request.version() < Version::HTTP_2 && !asks_first {
+        linger(request.into_body());
+    }
 }
 
 fn refused(

@@ -54,6 +54,7 @@ const GOING: [&str; 18] = [
 ];
 const FIRST_CREDENTIAL: usize = 9;
 const TE_BIT: u32 = 1 << 3;
+const EXPECT_BIT: u32 = 1 << 7;
 
 fn going(name: &str) -> Option<usize> {
     // By length first: most names of a request are none of these.
@@ -125,6 +126,13 @@ pub(crate) struct Found {
     going: u32,
     connection: bool,
     odd: bool,
+}
+
+impl Found {
+    /// Whether the caller sends its body only when told to (RFC 9110 s10.1.1).
+    pub(crate) fn asks_first(self) -> bool {
+        self.going & EXPECT_BIT != 0
+    }
 }
 
 /// Takes away what is hop by hop, headers that `Connection` names among it, and whatever may be a

@@ -17,4 +17,5 @@ mod recipes;
 mod servers;
 mod serving;
 mod token_cache;
+mod watching; // status, certificates, changes not taken over
 mod writing;

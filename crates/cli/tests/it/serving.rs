@@ -8,17 +8,17 @@ use gatepass_testkit::{Access, Model, TokenServer};
 
 use crate::command::Gatepass;
 
-const CANARY: &str = "c4nary-serving";
+pub(crate) const CANARY: &str = "c4nary-serving";
 
 /// A token endpoint, a model that wants its tokens, and a configuration for both.
-struct World {
+pub(crate) struct World {
     _runtime: tokio::runtime::Runtime,
-    tokens: TokenServer,
+    pub(crate) tokens: TokenServer,
     model: Model,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    fn deployment(&self, name: &str) -> String {
+    pub(crate) fn deployment(&self, name: &str) -> String {
         format!(
             "[deployments.{name}]\nbase_url = \"{}\"\nauthentication = \"oauth\"\nclient_id = \"id\"\n\
              client_secret = \"{CANARY}\"\ntoken_url = \"{}\"\nscope = \"\"\n",
@@ -47,14 +47,14 @@ impl World {
 }
 
 /// A gateway that was started by the command; ends with this.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
-    seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
 }
 
 impl Serving {
-    fn start(gatepass: &Gatepass, more: &[&str]) -> Self {
+    pub(crate) fn start(gatepass: &Gatepass, more: &[&str]) -> Self {
         let mut child = gatepass
             .command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(more)
@@ -77,7 +77,7 @@ impl Serving {
     }
 
     /// The rest of the first line on stderr, from now on, that holds this.
-    fn line(&mut self, holds: &str) -> String {
+    pub(crate) fn line(&mut self, holds: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(Duration::from_secs(20));
             let line =
@@ -89,14 +89,14 @@ impl Serving {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
         assert!(kill.unwrap().success());
     }
 
-    fn ends_with(&mut self) -> Option<i32> {
+    pub(crate) fn ends_with(&mut self) -> Option<i32> {
         for _ in 0..1000 {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
@@ -122,7 +122,7 @@ fn path() -> String {
     std::env::var("PATH").unwrap()
 }
 
-fn get(url: &str, key: &str) -> (u16, String) {
+pub(crate) fn get(url: &str, key: &str) -> (u16, String) {
     let output = Command::new("curl")
         .args(["-s", "--noproxy", "*", "-o", "-", "-w", "\n%{http_code}"])
         .args(["-H", &format!("x-api-key: {key}"), url])

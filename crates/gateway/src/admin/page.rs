@@ -12,20 +12,24 @@ use sha2::{Digest, Sha256};
 use super::report::{DeploymentReport, Report, TokenSource, span};
 use super::typed;
 
+/// What failed longer ago, in seconds, is shown as history.
+const RECENT: u64 = 300;
+
 const STYLE: &str = "
-:root { color-scheme: light dark; --line: #8884; --bad: #b3261e; --good: #1b7f3b; --soft: #8889; }
+:root { color-scheme: light dark; --line: #8884; --bad: #b3261e; --good: #1b7f3b; }
 @media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --good: #7ddc9a; } }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 80rem; }
 h1 { font-size: 1.3rem; margin: 0; } h2 { font-size: 1rem; margin: 2rem 0 .5rem; }
-.facts { color: GrayText; margin: .2rem 0 1.5rem; }
+.facts { color: GrayText; font-size: .85rem; margin: .2rem 0 1.5rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; font-size: .85rem; color: GrayText; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small, .facts { font-size: .85rem; } td small { color: GrayText; display: block; overflow-wrap: anywhere; }
+tbody th { color: inherit; font-size: inherit; }
+td small, th small { font-size: .85rem; font-weight: 400; color: GrayText; display: block; overflow-wrap: anywhere; }
 .bad { color: var(--bad); } .good { color: var(--good); }
-.failure td { border-bottom: 1px solid var(--line); padding-top: 0; color: var(--bad); }
+.failure td { padding-top: 0; color: var(--bad); } .failure.old td { color: GrayText; }
 tr.failing > * { border-bottom: 0; }
 .banner { border: 1px solid var(--bad); border-radius: .4rem; padding: .6rem .8rem; color: var(--bad); white-space: pre-line; }
 ";
@@ -143,7 +147,12 @@ fn row(out: &mut String, deployment: &DeploymentReport) {
         put(
             out,
             format_args!(
-                "<tr class=\"failure\"><td colspan=\"9\">{} ago, {} ({}): {}</td></tr>",
+                "<tr class=\"failure{}\"><td colspan=\"9\">{} ago, {} ({}): {}</td></tr>",
+                if failure.seconds_ago < RECENT {
+                    ""
+                } else {
+                    " old"
+                },
                 span(failure.seconds_ago),
                 failure.status,
                 escape(&failure.part.replace('_', " ")),

@@ -142,6 +142,77 @@ async fn either_version_is_spoken_with_the_deployments_certificates() {
     }
 }
 
+/// What a caller of this gateway gets, over which version and before which certificate.
+async fn call(gateway: &Gateway, ca: &Path, version: reqwest::Version) -> reqwest::Result<String> {
+    let ca = reqwest::Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([ca]);
+    let builder = match version {
+        reqwest::Version::HTTP_2 => builder,
+        _ => builder.http1_only(),
+    };
+    let port = gateway.url().rsplit_once(':').unwrap().1;
+    let url = format!("https://localhost:{port}/m/x");
+    let reply = builder.build()?.get(url).bearer_auth(KEY).send().await?;
+    assert_eq!(reply.version(), version);
+    reply.text().await
+}
+
+#[tokio::test]
+async fn callers_are_spoken_to_over_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    certificates(directory.path());
+    let model = gatepass_testkit::Model::start(gatepass_testkit::Access::Open)
+        .await
+        .unwrap();
+    let text = format!(
+        "[deployments.m]\nbase_url = \"{}\"\nauthentication = \"none\"\n{}",
+        model.url("/v1"),
+        keys()
+    );
+    let mut options = options();
+    options.tls = Some((at("localhost.pem"), at("localhost.key")));
+    let gateway = Gateway::start(&options, &parse(&text)).unwrap();
+    assert!(gateway.url().starts_with("https://127.0.0.1:"));
+    for version in [reqwest::Version::HTTP_11, reqwest::Version::HTTP_2] {
+        let got = call(&gateway, &at("ca.pem"), version).await;
+        assert!(got.is_ok(), "{got:?}");
+    }
+    // Who does not speak TLS, or does not finish, harms nobody.
+    let plain = crate::kit::address(&gateway.url().replace("https", "http"));
+    let refused =
+        crate::kit::exchange(plain, b"GET /m/x HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(!refused.contains("200"), "{refused}");
+    let _silent = tokio::net::TcpStream::connect(plain).await.unwrap();
+
+    // A renewed certificate counts from the next connection on; one that does not fit changes nothing.
+    let old = std::fs::read(at("ca.pem")).unwrap();
+    certificates(directory.path());
+    gateway.reload(&parse(&text)).unwrap();
+    assert!(
+        call(&gateway, &at("ca.pem"), reqwest::Version::HTTP_2)
+            .await
+            .is_ok()
+    );
+    std::fs::write(at("old.pem"), old).unwrap();
+    assert!(
+        call(&gateway, &at("old.pem"), reqwest::Version::HTTP_2)
+            .await
+            .is_err()
+    );
+    std::fs::copy(at("client.test.key"), at("localhost.key")).unwrap();
+    let why = gateway.reload(&parse(&text)).unwrap_err();
+    assert!(
+        why.contains("tls_cert") && why.contains("do not belong together"),
+        "{why}"
+    );
+    assert!(
+        call(&gateway, &at("ca.pem"), reqwest::Version::HTTP_2)
+            .await
+            .is_ok()
+    );
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_tls_is_told() {
     let directory = tempfile::tempdir().unwrap();

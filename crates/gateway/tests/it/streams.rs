@@ -221,6 +221,102 @@ async fn an_upgrade_passes_both_ways() {
     );
 }
 
+const ASK: &str =
+    "GET /m/ws HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x";
+const SWITCH: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn an_upgrade_nobody_asked_for_is_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "").await;
+    let mut caller = send(&gateway, "GET /m/ws HTTP/1.1").await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    upstream.write_all(SWITCH.as_bytes()).await.unwrap();
+    let answer = head(&mut caller).await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(answer.contains("x-gatepass-error: upstream"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_tunnel_is_under_way_until_it_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut gateway = before_raw(&listener, "in_flight_limit = 1").await;
+    let mut caller = send(&gateway, ASK).await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    upstream.write_all(SWITCH.as_bytes()).await.unwrap();
+    head(&mut caller).await;
+    let mut second = send(&gateway, "GET /m HTTP/1.1").await;
+    assert!(head(&mut second).await.starts_with("HTTP/1.1 503"));
+    // A drain waits for it, and takes it down in the end.
+    assert!(!gateway.drain(Duration::from_millis(300)).await);
+    caller.write_all(b"ping").await.unwrap();
+    let mut bytes = [0; 4];
+    upstream.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"ping", "it still works");
+}
+
+#[tokio::test]
+async fn a_tunnel_that_nothing_passes_through_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "idle_timeout = 0.4").await;
+    let mut caller = send(&gateway, ASK).await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    upstream.write_all(SWITCH.as_bytes()).await.unwrap();
+    head(&mut caller).await;
+    for _ in 0..8 {
+        // Either direction keeps it open.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        upstream.write_all(b"tick").await.unwrap();
+        let mut bytes = [0; 4];
+        caller.read_exact(&mut bytes).await.unwrap();
+    }
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(10), caller.read_to_end(&mut rest));
+    assert_eq!(closed.await.expect("still open").unwrap_or(0), 0);
+}
+
+/// The upstream closes the kept connection when it has read the next request: what is harmless is sent
+/// again, anything else may have been processed.
+async fn check_closed_under_a_request(request: &str, again: bool) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "").await;
+    let mut caller = send(&gateway, "GET /m HTTP/1.1").await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    upstream.write_all(ok).await.unwrap();
+    head(&mut caller).await;
+    let mut caller = send(&gateway, request).await;
+    head(&mut upstream).await;
+    drop(upstream);
+    if again {
+        let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+        let got = head(&mut upstream).await;
+        assert!(got.contains("authorization: Bearer up"), "{got}");
+        upstream.write_all(ok).await.unwrap();
+    }
+    let answer = head(&mut caller).await;
+    let want = if again {
+        "HTTP/1.1 200"
+    } else {
+        "HTTP/1.1 502"
+    };
+    assert!(answer.starts_with(want), "{request}: {answer}");
+}
+
+#[tokio::test]
+async fn a_connection_closed_under_a_harmless_request_costs_no_call() {
+    check_closed_under_a_request("GET /m HTTP/1.1", true).await;
+    check_closed_under_a_request("HEAD /m HTTP/1.1", true).await;
+    check_closed_under_a_request("POST /m HTTP/1.1\r\ncontent-length: 0", false).await;
+    let told_apart = "POST /m HTTP/1.1\r\nidempotency-key: 7\r\ncontent-length: 0";
+    check_closed_under_a_request(told_apart, true).await;
+}
+
 #[tokio::test]
 async fn http2_callers_are_served_many_at_once() {
     let kit = Kit::new().await;
