@@ -18,6 +18,7 @@ mod lint; // formatting, lints, documentation, licences
 mod python; // components from Python's package index
 mod sdk; // the OpenAI SDK through the gateway
 mod shell; // runs commands
+mod soak; // the gateway through a long life
 mod tidy; // rules of the house that no lint knows
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   fuzz        TARGET [SECONDS]: fuzzes decode or config, for 60 seconds
   loom        every interleaving of threads in the token engine's own states
   docs        writes what documents take from the code
+  soak        the gateway before thousands of connections, long streams, servers killed and
+              restarted; --short is the part that belongs to the tests
   sdk         the OpenAI SDK for Python through `gatepass exec`
   bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one
   bench-call  instructions of a call beside bare reqwest (valgrind)";
@@ -55,6 +58,9 @@ fn main() -> ExitCode {
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["faults", arguments @ ..] => faults::run(arguments),
         ["bench-call"] => bench_call::run(),
+        ["soak"] => soak::run(false),
+        ["soak", "--short"] => soak::run(true),
+        ["soak-server", kind, port] => soak::serve(kind, port),
         ["sdk"] => sdk::run(),
         ["bench-gateway"] => bench_gateway::run(false),
         ["bench-gateway", "--access-log"] => bench_gateway::run(true),
@@ -86,6 +92,7 @@ fn test() -> Result<(), String> {
     }
     shell::run(&mut tests)?;
     faults::run(&["--check"])?;
+    soak::run(true)?;
     loom()
 }
 

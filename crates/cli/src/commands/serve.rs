@@ -33,6 +33,7 @@ pub(crate) async fn run(args: &ServeArgs, globals: &Globals) -> Result<u8, Failu
     let mut options = options(args, &config)?;
     options.exchanges = exchanges;
     files.also(options.tls.as_ref());
+    raise_open_files();
     let mut gateway = Gateway::start(&options, &config).map_err(Failure::usage)?;
     announce(&gateway, &options, &config);
 
@@ -68,6 +69,17 @@ pub(crate) async fn run(args: &ServeArgs, globals: &Globals) -> Result<u8, Failu
             "requests were still under way after {seconds} s and were cut off"
         )))
     }
+}
+
+/// Each request needs two descriptors, and shells start programs with a low limit: as many as may be.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limits.maximum,
+        maximum: limits.maximum,
+    };
+    let _stays_as_it_is = setrlimit(Resource::Nofile, raised);
 }
 
 /// Options of the command first, then those of the file.
