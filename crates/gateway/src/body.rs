@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gatepass_core::BodyView;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -43,6 +44,39 @@ pub(crate) enum RequestBody {
     Streaming(Incoming, Rc<Copy>),
     /// Pieces that were kept.
     Pieces(VecDeque<Bytes>),
+}
+
+/// What another attempt would send.
+pub(crate) enum Repeat {
+    Nothing,
+    /// Read before it was sent.
+    Whole(Bytes),
+    /// Kept while it was sent.
+    Copied(Rc<Copy>),
+}
+
+impl Repeat {
+    /// The body once more, where all of it is there.
+    pub(crate) fn again(&self) -> Option<RequestBody> {
+        match self {
+            Self::Nothing => Some(RequestBody::Empty),
+            Self::Whole(bytes) => Some(RequestBody::Pieces([bytes.clone()].into())),
+            Self::Copied(copy) => copy.again(),
+        }
+    }
+
+    /// As a method sees it.
+    pub(crate) fn view(&self) -> BodyView<'_> {
+        match self {
+            Self::Nothing => BodyView::Empty,
+            Self::Whole(bytes) => BodyView::Bytes(bytes),
+            Self::Copied(_) => BodyView::Unread,
+        }
+    }
+
+    pub(crate) fn is_too_long(&self) -> bool {
+        matches!(self, Self::Copied(copy) if copy.state.borrow().too_long)
+    }
 }
 
 /// What was sent of a body so far, for as long as it is short enough to be sent again.
@@ -86,17 +120,12 @@ impl Copy {
         !copied.too_long
     }
 
-    /// Whether more came than may be passed on.
-    pub(crate) fn is_too_long(&self) -> bool {
-        self.state.borrow().too_long
-    }
-
     fn end(&self, whole: bool) {
         self.state.borrow_mut().whole = whole;
     }
 
     /// The whole body once more, if it was kept.
-    pub(crate) fn again(&self) -> Option<RequestBody> {
+    fn again(&self) -> Option<RequestBody> {
         let copied = self.state.borrow();
         (copied.whole && !copied.over).then(|| RequestBody::Pieces(copied.pieces.clone()))
     }
@@ -121,7 +150,7 @@ pub(crate) fn linger(mut rest: Incoming) {
                 }
             }
         };
-        before(&deadline, reading).await;
+        before(&deadline, pin!(reading)).await;
     });
 }
 

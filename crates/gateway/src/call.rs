@@ -1,23 +1,26 @@
 //! One request to one deployment: given its credential, sent, sent once more where its token was
 //! rejected, answered.
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_core::{
-    Attempt, AuthError, BodyNeed, BodyView, Destination, Outbound, RequestView, ResponseView,
-    SystemClock,
+    AppliedAll, Attempt, AuthError, BodyNeed, Deployment, ResponseView, SystemClock,
 };
 use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::account::Account;
-use crate::body::{Copy, Passing, RequestBody, linger};
+use crate::body::{Copy, Passing, Repeat, RequestBody, linger};
 use crate::forward::REQUEST_ID;
 use crate::guard;
+use crate::outgoing::{Outgoing, parsed};
 use crate::problem::{Part, Problem};
 use crate::routes::Route;
 use crate::strip;
@@ -25,74 +28,14 @@ use crate::tick::{Deadline, before};
 use crate::tunnel::Tunnel;
 use crate::upstream::{Borrowed, NoAnswer};
 
-/// A request head on its way to a deployment, as a method sees it.
-struct Outgoing<'a> {
-    route: &'a Route,
-    method: Method,
-    /// Path and query.
-    target: Uri,
-    headers: HeaderMap,
-}
-
-impl Outbound for Outgoing<'_> {
-    fn lend<R>(&mut self, body: BodyView<'_>, call: impl FnOnce(&mut RequestView<'_>) -> R) -> R {
-        let origin = self.route.deployment.origin();
-        let to = Destination {
-            scheme: origin.scheme(),
-            host: origin.host(),
-            port: Some(origin.port()),
-            path: self.target.path(),
-            query: self.target.query().unwrap_or(""),
-        };
-        let mut view = RequestView::new(&self.method, to, &mut self.headers, body);
-        let result = call(&mut view);
-        if let Some(query) = view.into_changed_query() {
-            let path = self.target.path();
-            let changed = if query.is_empty() {
-                path.to_owned()
-            } else {
-                format!("{path}?{query}")
-            };
-            // What a method writes into a query is encoded.
-            if let Ok(changed) = parsed(changed) {
-                self.target = changed;
-            }
-        }
-        result
-    }
-}
-
-impl Outgoing<'_> {
-    /// Whether it may be processed twice (RFC 9110 s9.2.2): it reads only, or says how it is told apart.
-    fn is_harmless(&self) -> bool {
-        self.method.is_safe() || self.headers.contains_key("idempotency-key")
-    }
-
-    fn request(&self, body: RequestBody) -> Request<RequestBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-}
-
-/// Path and query of a request.
-fn parsed(target: String) -> Result<Uri, Problem> {
-    Uri::from_maybe_shared(Bytes::from(target)).map_err(|_| {
-        let detail = "the path does not make a request: percent-encode it";
-        Problem::new(StatusCode::BAD_REQUEST, Part::Gateway, detail)
-    })
-}
-
 /// What follows the head of an answer.
 pub(crate) enum Next {
     Body(Box<Passing>),
     Tunnel(Tunnel),
 }
 
-/// One request to one deployment.
-pub(crate) struct Call<'a> {
+/// A caller's request as it was let in.
+pub(crate) struct Admitted<'a> {
     pub(crate) route: &'a Rc<Route>,
     /// Where the caller's path and query go on below the deployment's name.
     pub(crate) rest: usize,
@@ -101,206 +44,265 @@ pub(crate) struct Call<'a> {
     pub(crate) found: strip::Found,
     /// The caller wants to switch protocols.
     pub(crate) switching: bool,
+    /// Of the caller's connection, or of its stream.
+    pub(crate) deadline: Deadline,
 }
 
-impl Call<'_> {
-    pub(crate) async fn forward(
-        &self,
+/// One request to one deployment. All that is rare is boxed: a connection holds room for the largest of
+/// its requests' states for as long as it lives.
+pub(crate) struct Call {
+    outgoing: Outgoing,
+    /// For the next attempt.
+    body: RequestBody,
+    repeat: Repeat,
+    /// A body that a method wants to see before it is sent.
+    unread: Option<Incoming>,
+    /// The caller's side of another protocol, where it wants one.
+    switching: Option<OnUpgrade>,
+    wants_upgrade: bool,
+    deadline: Deadline,
+    first_byte: Duration,
+    total: Option<Deadline>,
+    attempt: Attempt,
+    /// Sent once more after a rejected token.
+    replayed: bool,
+    /// Sent once more after a kept connection broke.
+    resent: bool,
+}
+
+fn credential(error: &AuthError) -> Problem {
+    Problem::credential(error)
+}
+
+impl Call {
+    /// # Errors
+    /// A path that cannot be, a body that is too long.
+    pub(crate) fn new(
+        admitted: Admitted<'_>,
         mut request: Request<Incoming>,
-        deadline: Deadline,
         account: &mut Account,
-    ) -> Result<(Response<()>, Next), Problem> {
-        let (route, deployment) = (self.route, &self.route.deployment);
-        let credential = |error: &AuthError| Problem::credential(error);
+    ) -> Result<Self, Problem> {
+        let (route, deployment) = (admitted.route, &admitted.route.deployment);
         let path = guard::path_and_query(request.uri());
         let target = deployment
-            .request_target(path.get(self.rest..).unwrap_or_default())
+            .request_target(path.get(admitted.rest..).unwrap_or_default())
             .map_err(|error| credential(&error))?;
-        let switching = self.switching.then(|| hyper::upgrade::on(&mut request));
+        let switching = admitted.switching.then(|| hyper::upgrade::on(&mut request));
         let (parts, incoming) = request.into_parts();
         let mut headers = parts.headers;
         let owned = deployment.credentials().owned();
-        let (upgrade, stripped) = strip::request(&mut headers, self.found, owned);
+        let (upgrade, stripped) = strip::request(&mut headers, admitted.found, owned);
         account.stripped(stripped);
         headers.insert(HOST, route.host.clone());
-        headers.insert(REQUEST_ID, self.request_id.clone());
-        if let Some(protocol) = &upgrade {
+        headers.insert(REQUEST_ID, admitted.request_id.clone());
+        let wants_upgrade = upgrade.is_some();
+        if let Some(protocol) = upgrade {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol.clone());
+            headers.insert(UPGRADE, protocol);
         }
-        let mut outgoing = Outgoing {
-            route,
-            method: parts.method,
-            target: parsed(target)?,
-            headers,
-        };
         let settings = deployment.transport();
-        let body = self.body(incoming).await?;
-        let copy = match &body {
-            RequestBody::Streaming(_, copy) => Some(Rc::clone(copy)),
-            _ => None,
-        };
-        let again = |body: &RequestBody| match body {
-            RequestBody::Pieces(pieces) => Some(RequestBody::Pieces(pieces.clone())),
-            RequestBody::Empty => Some(RequestBody::Empty),
-            RequestBody::Streaming(..) => None,
-        };
-        let kept = again(&body);
-        // What is to be signed was read as one piece.
-        let whole = match &body {
-            RequestBody::Pieces(pieces) => pieces.front().cloned(),
-            _ => None,
-        };
-        let view = || match (&whole, &kept) {
-            (Some(bytes), _) => BodyView::Bytes(bytes),
-            (None, Some(_)) => BodyView::Empty,
-            (None, None) => BodyView::Unread,
-        };
         let total = settings.total_timeout.map(|limit| {
             let total = Deadline::new();
             total.set(limit);
             total
         });
-        let first_byte = settings
-            .total_timeout
-            .map_or(settings.first_byte_timeout, |total| {
-                total.min(settings.first_byte_timeout)
-            });
-        let repeat = || {
-            let kept = kept.as_ref().and_then(again);
-            kept.or_else(|| copy.as_ref().and_then(|copy| copy.again()))
+        let first_byte = settings.first_byte_timeout;
+        let mut call = Self {
+            outgoing: Outgoing {
+                route: Rc::clone(route),
+                method: parts.method,
+                target: parsed(target)?,
+                headers,
+            },
+            body: RequestBody::Empty,
+            repeat: Repeat::Nothing,
+            unread: None,
+            switching,
+            wants_upgrade,
+            deadline: admitted.deadline,
+            first_byte: settings
+                .total_timeout
+                .map_or(first_byte, |total| total.min(first_byte)),
+            total,
+            attempt: Attempt::default(),
+            replayed: false,
+            resent: false,
         };
-        let mut body = body;
-        let mut attempt = Attempt::default();
-        let mut replayed = false;
-        let mut resent = false;
-        loop {
-            let ready = if replayed {
-                Ok(None)
-            } else {
-                deployment.authorize_now(&mut outgoing, view(), &SystemClock)
-            };
-            let applied = match ready.map_err(|error| credential(&error))? {
-                Some(applied) => applied,
-                None => {
-                    let next_attempt = std::mem::take(&mut attempt);
-                    let authorize = deployment.authorize_with(
-                        &mut outgoing,
-                        view(),
-                        &SystemClock,
-                        next_attempt,
-                    );
-                    let applied = Box::pin(authorize).await;
-                    applied.map_err(|error| credential(&error))?
-                }
-            };
-            account.sent_with(applied.stamp());
-            deadline.set(first_byte);
-            let request = outgoing.request(body);
-            let sent = before(&deadline, route.pool.send(request)).await;
-            account.answered();
-            let (response, borrowed) = match sent {
-                Some(Ok(answer)) => answer,
-                Some(Err(NoAnswer::Broke { kept: true })) if !resent && outgoing.is_harmless() => {
-                    // The upstream closes kept connections when it likes (RFC 9112 s9.3.1).
-                    let Some(next) = repeat() else {
-                        return Err(self.no_answer(NoAnswer::Broke { kept: true }));
-                    };
-                    (resent, body) = (true, next);
-                    continue;
-                }
-                Some(Err(NoAnswer::Body))
-                    if copy.as_ref().is_some_and(|copy| copy.is_too_long()) =>
-                {
-                    return Err(self.too_long());
-                }
-                Some(Err(why)) => return Err(self.no_answer(why)),
-                None => {
-                    let detail = format!(
-                        "deployment \"{}\" did not begin to answer within {} s: raise first_byte_timeout (or total_timeout) if that is normal",
-                        deployment.name(),
-                        first_byte.as_secs()
-                    );
-                    return Err(Problem::upstream(StatusCode::GATEWAY_TIMEOUT, detail));
-                }
-            };
-            let mut answer = Answer {
-                response,
-                borrowed,
-                peeked: Vec::new(),
-                cut: false,
-            };
-            if response_may_reject(answer.response.status()) {
-                let next = repeat().filter(|_| !replayed && upgrade.is_none());
-                let view = Box::pin(answer.peek(deployment, &applied, &deadline)).await;
-                let seen = view.as_view(&answer.response);
-                let reconsider = deployment.reconsider(&applied, &seen, next.is_some());
-                let next_attempt = Box::pin(reconsider).await;
-                if let (Some(again), Some(next)) = (next_attempt, next) {
-                    account.replayed();
-                    replayed = true;
-                    attempt = again;
-                    body = next;
-                    continue;
-                }
-                (answer.peeked, answer.cut) = (view.pieces, view.cut);
-            }
-            if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && upgrade.is_none() {
-                let detail = format!(
-                    "deployment \"{}\" switched protocols, which nobody asked for: check its URL",
-                    deployment.name()
-                );
-                return Err(Problem::upstream(StatusCode::BAD_GATEWAY, detail));
-            }
-            return Ok(self.answer(answer, switching, deadline, total));
-        }
+        call.take_body(incoming, admitted.found)?;
+        Ok(call)
     }
 
-    /// The caller's body: held whole where a method signs it, else copied as it streams.
-    async fn body(&self, incoming: Incoming) -> Result<RequestBody, Problem> {
-        let (deployment, limit) = (
-            &self.route.deployment,
-            self.route.deployment.transport().replay_body_limit,
-        );
+    /// Copied as it streams, unless a method has to see all of it first.
+    fn take_body(&mut self, incoming: Incoming, found: strip::Found) -> Result<(), Problem> {
         if incoming.is_end_stream() {
-            return Ok(RequestBody::Empty);
+            return Ok(());
         }
+        let deployment = self.deployment();
         let most = deployment.limits().request_body;
         // What is said to be too long is refused before any of it is sent.
         if most.is_some_and(|most| incoming.size_hint().lower() > most) {
-            if !self.found.asks_first() {
+            if !found.asks_first() {
                 linger(incoming);
             }
             return Err(self.too_long());
         }
         if deployment.credentials().needs() == BodyNeed::Nothing {
-            return Ok(RequestBody::Streaming(incoming, Copy::new(limit, most)));
+            let copy = Copy::new(deployment.transport().replay_body_limit, most);
+            self.repeat = Repeat::Copied(Rc::clone(&copy));
+            self.body = RequestBody::Streaming(incoming, copy);
+        } else {
+            self.unread = Some(incoming);
         }
-        let limit = limit.min(most.unwrap_or(u64::MAX));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        match Box::pin(Limited::new(incoming, limit).collect()).await {
-            Ok(whole) => Ok(RequestBody::Pieces([whole.to_bytes()].into())),
-            Err(_) => {
-                let detail = "the body is too long to be signed, or broke off: raise replay_body_limit, or send less";
-                Err(Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    Part::Gateway,
-                    detail,
-                ))
+        Ok(())
+    }
+
+    fn deployment(&self) -> &Deployment {
+        &self.outgoing.route.deployment
+    }
+
+    pub(crate) async fn run(
+        &mut self,
+        account: &mut Account,
+    ) -> Result<(Response<()>, Next), Problem> {
+        if let Some(unread) = self.unread.take() {
+            Box::pin(self.read(unread)).await?;
+        }
+        loop {
+            let applied = match self.authorize_now()? {
+                Some(applied) => applied,
+                None => Box::pin(self.authorize()).await?,
+            };
+            account.sent_with(applied.stamp());
+            self.deadline.set(self.first_byte);
+            let body = std::mem::replace(&mut self.body, RequestBody::Empty);
+            let mut request = Some(self.outgoing.request(body));
+            let sent = {
+                let sending = pin!(self.outgoing.route.pool.send(&mut request));
+                before(&self.deadline, sending).await
+            };
+            account.answered();
+            match sent {
+                Some(Ok((response, borrowed))) => {
+                    let mut answer = Answer {
+                        response,
+                        borrowed,
+                        peeked: Vec::new(),
+                        cut: false,
+                    };
+                    if !response_may_reject(answer.response.status())
+                        || !Box::pin(self.reconsider(&mut answer, &applied, account)).await
+                    {
+                        return self.answer(answer);
+                    }
+                }
+                Some(Err(why)) if self.sends_again(&why) => {}
+                Some(Err(why)) => return Err(self.no_answer(why)),
+                None => return Err(self.too_late()),
             }
         }
     }
 
+    /// The body as a whole, for a method that signs it.
+    async fn read(&mut self, unread: Incoming) -> Result<(), Problem> {
+        let deployment = self.deployment();
+        let most = deployment.limits().request_body.unwrap_or(u64::MAX);
+        let limit = deployment.transport().replay_body_limit.min(most);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let Ok(whole) = Limited::new(unread, limit).collect().await else {
+            let detail = "the body is too long to be signed, or broke off: raise replay_body_limit, or send less";
+            return Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                Part::Gateway,
+                detail,
+            ));
+        };
+        self.repeat = Repeat::Whole(whole.to_bytes());
+        self.body = self.repeat.again().unwrap_or(RequestBody::Empty);
+        Ok(())
+    }
+
+    /// The credential that is held, where one is and nothing newer was prepared.
+    fn authorize_now(&mut self) -> Result<Option<AppliedAll>, Problem> {
+        if self.replayed {
+            return Ok(None);
+        }
+        let route = Rc::clone(&self.outgoing.route);
+        let view = self.repeat.view();
+        let applied = route
+            .deployment
+            .authorize_now(&mut self.outgoing, view, &SystemClock);
+        applied.map_err(|error| credential(&error))
+    }
+
+    async fn authorize(&mut self) -> Result<AppliedAll, Problem> {
+        let route = Rc::clone(&self.outgoing.route);
+        let attempt = std::mem::take(&mut self.attempt);
+        let view = self.repeat.view();
+        let applied =
+            route
+                .deployment
+                .authorize_with(&mut self.outgoing, view, &SystemClock, attempt);
+        applied.await.map_err(|error| credential(&error))
+    }
+
+    /// Whether the answer rejects the token and the request is to be sent once more.
+    async fn reconsider(
+        &mut self,
+        answer: &mut Answer,
+        applied: &AppliedAll,
+        account: &mut Account,
+    ) -> bool {
+        let route = Rc::clone(&self.outgoing.route);
+        let deployment = &route.deployment;
+        let again = self.repeat.again();
+        let again = again.filter(|_| !self.replayed && !self.wants_upgrade);
+        let view = answer.peek(deployment, applied, &self.deadline).await;
+        let seen = view.as_view(&answer.response);
+        let next = deployment.reconsider(applied, &seen, again.is_some());
+        if let (Some(attempt), Some(body)) = (next.await, again) {
+            account.replayed();
+            self.replayed = true;
+            self.attempt = attempt;
+            self.body = body;
+            return true;
+        }
+        (answer.peeked, answer.cut) = (view.pieces, view.cut);
+        false
+    }
+
+    /// Whether a request that may have been seen is sent once more all the same: the upstream closes
+    /// kept connections when it likes (RFC 9112 s9.3.1), and this one does no harm.
+    fn sends_again(&mut self, why: &NoAnswer) -> bool {
+        let kept = matches!(why, NoAnswer::Broke { kept: true });
+        if !kept || self.resent || !self.outgoing.is_harmless() {
+            return false;
+        }
+        let Some(body) = self.repeat.again() else {
+            return false;
+        };
+        (self.resent, self.body) = (true, body);
+        true
+    }
+
     fn too_long(&self) -> Problem {
-        let name = self.route.deployment.name();
+        let name = self.deployment().name();
         let detail = format!(
             "the body is longer than deployment \"{name}\" takes: send less, or raise request_body_limit"
         );
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Part::Gateway, detail)
     }
 
+    fn too_late(&self) -> Problem {
+        let detail = format!(
+            "deployment \"{}\" did not begin to answer within {} s: raise first_byte_timeout (or total_timeout) if that is normal",
+            self.deployment().name(),
+            self.first_byte.as_secs()
+        );
+        Problem::upstream(StatusCode::GATEWAY_TIMEOUT, detail)
+    }
+
     fn no_answer(&self, why: NoAnswer) -> Problem {
-        let name = self.route.deployment.name();
+        let name = self.deployment().name();
         match why {
             NoAnswer::Unreachable(what) => Problem::upstream(
                 StatusCode::BAD_GATEWAY,
@@ -312,6 +314,7 @@ impl Call<'_> {
                     "the connection to deployment \"{name}\" broke before its answer: it may have been processed"
                 ),
             ),
+            NoAnswer::Body if self.repeat.is_too_long() => self.too_long(),
             NoAnswer::Body => Problem::new(
                 StatusCode::BAD_REQUEST,
                 Part::Gateway,
@@ -322,30 +325,31 @@ impl Call<'_> {
     }
 
     /// The upstream's answer on its way to the caller.
-    fn answer(
-        &self,
-        answer: Answer,
-        switching: Option<hyper::upgrade::OnUpgrade>,
-        deadline: Deadline,
-        total: Option<Deadline>,
-    ) -> (Response<()>, Next) {
+    fn answer(&mut self, answer: Answer) -> Result<(Response<()>, Next), Problem> {
         let Answer {
             mut response,
             borrowed,
             peeked,
             cut,
         } = answer;
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !self.wants_upgrade {
+            let detail = format!(
+                "deployment \"{}\" switched protocols, which nobody asked for: check its URL",
+                self.deployment().name()
+            );
+            return Err(Problem::upstream(StatusCode::BAD_GATEWAY, detail));
+        }
         let protocol = response.headers().get(UPGRADE).cloned();
-        let upstream = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
-            .then(|| hyper::upgrade::on(&mut response));
+        let upstream = switches.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, incoming) = response.into_parts();
         parts.version = Version::HTTP_11;
         parts.extensions = http::Extensions::new();
         if strip::answer(&mut parts.headers) {
             self.relocate(&mut parts.headers);
         }
-        let idle = self.route.deployment.transport().idle_timeout;
-        if let (Some(upstream), Some(downstream)) = (upstream, switching) {
+        let idle = self.deployment().transport().idle_timeout;
+        if let (Some(upstream), Some(downstream)) = (upstream, self.switching.take()) {
             if let Some(protocol) = protocol {
                 parts.headers.insert(UPGRADE, protocol);
             }
@@ -357,23 +361,21 @@ impl Call<'_> {
                 downstream,
                 idle,
             };
-            return (Response::from_parts(parts, ()), Next::Tunnel(tunnel));
+            return Ok((Response::from_parts(parts, ()), Next::Tunnel(tunnel)));
         }
-        deadline.set(idle);
+        self.deadline.set(idle);
         let passing = Passing {
             incoming,
             peeked: peeked.into(),
             cut,
-            total,
+            total: self.total.take(),
             borrowed,
-            deadline,
+            deadline: self.deadline.clone(),
             idle,
             account: None,
         };
-        (
-            Response::from_parts(parts, ()),
-            Next::Body(Box::new(passing)),
-        )
+        let head = Response::from_parts(parts, ());
+        Ok((head, Next::Body(Box::new(passing))))
     }
 
     /// A redirect below the deployment's own URL leads to the gateway; any other passes as it is.
@@ -381,7 +383,7 @@ impl Call<'_> {
         let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
             return;
         };
-        let deployment = &self.route.deployment;
+        let deployment = self.deployment();
         let Some(rest) = deployment.path_below_base(location) else {
             return;
         };
@@ -424,8 +426,8 @@ impl Peeked {
 impl Answer {
     async fn peek(
         &mut self,
-        deployment: &gatepass_core::Deployment,
-        applied: &gatepass_core::AppliedAll,
+        deployment: &Deployment,
+        applied: &AppliedAll,
         deadline: &Deadline,
     ) -> Peeked {
         let head = ResponseView::head(self.response.status(), self.response.headers());
@@ -439,7 +441,8 @@ impl Answer {
         };
         let mut text = Vec::new();
         while text.len() < wanted {
-            match before(deadline, self.response.body_mut().frame()).await {
+            let next = pin!(self.response.body_mut().frame());
+            match before(deadline, next).await {
                 Some(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {
                         text.extend_from_slice(&piece);

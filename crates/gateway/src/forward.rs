@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use crate::access_log::{Ended, Line, Trace};
 use crate::account::Account;
 use crate::body::{AnswerBody, linger};
-use crate::call::{Call, Next};
+use crate::call::{Admitted, Call, Next};
 use crate::guard::{self, Here};
 use crate::problem::{Part, Problem};
 use crate::routes::{Books, Local, Route, Snapshot};
@@ -102,19 +102,14 @@ impl Worker {
         self.local().sweep();
     }
 
-    /// Answers a request, whatever becomes of it.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        connection: &Met,
-    ) -> Response<AnswerBody> {
+    /// Begins to answer a request: all that needs no waiting.
+    pub(crate) fn begin(&self, request: Request<Incoming>, connection: &Met) -> Answering {
         let local = self.local();
         let under_way = UnderWay::on(connection);
         let seen = strip::look(request.headers());
         let given = seen.request_id.filter(|id| guard::is_request_id(id));
         let request_id = given.cloned().unwrap_or_else(|| self.ids.next());
-        let found = seen.found();
-        let switching = seen.upgrade;
+        let (found, switching) = (seen.found(), seen.upgrade);
         let admitted = admit(&request, &seen, connection, &local);
         let snapshot = &local.snapshot;
         let line = |deployment: &str, caller: &str| {
@@ -144,35 +139,122 @@ impl Worker {
                         upstream: Duration::ZERO,
                     });
                 }
-                let answer = refused(problem, &request_id, None, under_way);
                 leave(request);
-                return answer;
+                return Answering::refused(problem, None, request_id, under_way);
             }
         };
         let counters = route.counters(caller, &snapshot.callers, &self.books);
         let line = line(route.deployment.name(), snapshot.callers.name(caller));
         let mut account = Account::open(Rc::clone(route), counters, line);
         if let Err(problem) = account.admit() {
-            let answer = refused(problem, &request_id, Some(account), under_way);
             leave(request);
-            return answer;
+            return Answering::refused(problem, Some(account), request_id, under_way);
         }
-        let call = Call {
+        let admitted = Admitted {
             route,
             rest,
             request_id: &request_id,
             found,
             switching,
+            deadline: if request.version() == Version::HTTP_2 {
+                Deadline::new()
+            } else {
+                // One request at a time on this connection.
+                connection.deadline.clone()
+            },
         };
-        let deadline = if request.version() == Version::HTTP_2 {
-            Deadline::new()
-        } else {
-            // One request at a time on this connection.
-            connection.deadline.clone()
+        match Call::new(admitted, request, &mut account) {
+            Ok(call) => Answering {
+                begun: Begun::Call(call),
+                account: Some(account),
+                request_id,
+                under_way: Some(under_way),
+            },
+            Err(problem) => Answering::refused(problem, Some(account), request_id, under_way),
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct Answering {
+    begun: Begun,
+    account: Option<Account>,
+    request_id: HeaderValue,
+    under_way: Option<UnderWay>,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every request is a call, and a box for it would cost each of them"
+)]
+enum Begun {
+    Call(Call),
+    Refused(Option<Problem>),
+}
+
+impl Answering {
+    fn refused(
+        problem: Problem,
+        account: Option<Account>,
+        request_id: HeaderValue,
+        under_way: UnderWay,
+    ) -> Self {
+        Self {
+            begun: Begun::Refused(Some(problem)),
+            account,
+            request_id,
+            under_way: Some(under_way),
+        }
+    }
+
+    /// Whatever becomes of it. To be called once.
+    pub(crate) async fn answer(&mut self) -> Response<AnswerBody> {
+        let result = match (&mut self.begun, &mut self.account) {
+            (Begun::Call(call), Some(account)) => call.run(account).await,
+            (Begun::Refused(problem), _) => Err(problem.take().unwrap_or_else(Problem::internal)),
+            (Begun::Call(_), None) => Err(Problem::internal()),
         };
-        match call.forward(request, deadline, &mut account).await {
-            Ok((response, next)) => finish(response, next, account, &request_id, under_way),
-            Err(problem) => refused(problem, &request_id, Some(account), under_way),
+        let mut response = match result {
+            Ok((response, next)) => self.passed(response, next),
+            Err(problem) => self.failed(problem),
+        };
+        response
+            .headers_mut()
+            .insert(REQUEST_ID, self.request_id.clone());
+        response
+    }
+
+    fn failed(&mut self, problem: Problem) -> Response<AnswerBody> {
+        let account = self.account.take().map(|mut account| {
+            account.failed(&problem);
+            account
+        });
+        let under_way = self.under_way.take();
+        let response = problem.into_response(&self.request_id);
+        response.map(|bytes| AnswerBody::own(bytes, account, under_way))
+    }
+
+    fn passed(&mut self, response: Response<()>, next: Next) -> Response<AnswerBody> {
+        let (Some(mut account), Some(under_way)) = (self.account.take(), self.under_way.take())
+        else {
+            return self.failed(Problem::internal());
+        };
+        account.passed(response.status());
+        match next {
+            Next::Body(mut passing) => {
+                if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
+                    passing.borrowed.give_back();
+                    account.ended(true);
+                } else {
+                    passing.account = Some(account);
+                }
+                response.map(|()| AnswerBody::passing(passing, under_way))
+            }
+            // It is under way until the other protocol ends.
+            Next::Tunnel(tunnel) => {
+                tokio::task::spawn_local(tunnel.run(account, under_way));
+                response.map(|()| AnswerBody::own(Bytes::new(), None, None))
+            }
         }
     }
 }
@@ -302,51 +384,5 @@ fn leave(request: Request<Incoming>) {
     let asks_first = request.headers().contains_key(EXPECT);
     if request.version() < Version::HTTP_2 && !asks_first {
         linger(request.into_body());
-    }
-}
-
-fn refused(
-    problem: Problem,
-    request_id: &HeaderValue,
-    account: Option<Account>,
-    under_way: UnderWay,
-) -> Response<AnswerBody> {
-    let account = account.map(|mut account| {
-        account.failed(&problem);
-        account
-    });
-    let mut response = problem.into_response(request_id);
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, request_id.clone());
-    response.map(|bytes| AnswerBody::own(bytes, account, Some(under_way)))
-}
-
-fn finish(
-    mut response: Response<()>,
-    next: Next,
-    mut account: Account,
-    request_id: &HeaderValue,
-    under_way: UnderWay,
-) -> Response<AnswerBody> {
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, request_id.clone());
-    account.passed(response.status());
-    match next {
-        Next::Body(mut passing) => {
-            if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
-                passing.borrowed.give_back();
-                account.ended(true);
-            } else {
-                passing.account = Some(account);
-            }
-            response.map(|()| AnswerBody::passing(passing, under_way))
-        }
-        // It is under way until the other protocol ends.
-        Next::Tunnel(tunnel) => {
-            tokio::task::spawn_local(tunnel.run(account, under_way));
-            response.map(|()| AnswerBody::own(Bytes::new(), None, None))
-        }
     }
 }

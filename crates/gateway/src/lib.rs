@@ -21,6 +21,7 @@ mod forward; // the life of a request: checked, routed, called for
 mod gateway; // started, reloaded, drained
 mod guard; // who may speak to it
 mod keys; // of callers
+mod outgoing; // a request head on its way
 mod problem; // errors of its own
 mod prove; // credentials before a reload
 mod routes; // deployments and callers

@@ -101,6 +101,12 @@ impl Problem {
         }
     }
 
+    /// What cannot be.
+    pub(crate) fn internal() -> Self {
+        let detail = "the gateway lost track of this request: report it";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Part::Gateway, detail)
+    }
+
     pub(crate) fn upstream(status: StatusCode, detail: String) -> Self {
         Self::new(status, Part::Upstream, detail)
     }

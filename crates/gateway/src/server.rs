@@ -331,7 +331,7 @@ impl Connection {
     {
         let deadline = Deadline::new();
         deadline.set(HANDSHAKE);
-        let shaken = tick::before(&deadline, tls.accept(stream)).await;
+        let shaken = tick::before(&deadline, std::pin::pin!(tls.accept(stream))).await;
         drop(deadline);
         match shaken {
             Some(Ok(stream)) => self.serve(stream).await,
@@ -347,8 +347,8 @@ impl Connection {
         let met = Rc::clone(&self.met);
         let (worker, quiet) = (Rc::clone(&self.worker), met.quiet());
         let service = service_fn(move |request| {
-            let (worker, met) = (Rc::clone(&worker), Rc::clone(&met));
-            async move { Ok::<_, std::convert::Infallible>(worker.answer(request, &met).await) }
+            let mut answering = worker.begin(request, &met);
+            async move { Ok::<_, std::convert::Infallible>(answering.answer().await) }
         });
         let mut builder = auto::Builder::new(LocalExecutor);
         // Quiet connections are ended below: hyper would set a timer for each head.

@@ -112,8 +112,10 @@ impl Deadline {
 }
 
 /// The future's output, or nothing once the deadline has passed.
-pub(crate) async fn before<F: Future>(deadline: &Deadline, future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
+pub(crate) async fn before<F: Future>(
+    deadline: &Deadline,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
     std::future::poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending if deadline.poll_passed(context) => Poll::Ready(None),

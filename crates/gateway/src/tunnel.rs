@@ -2,7 +2,7 @@
 //! nothing comes for a while.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Tunnel {
                 .await
                 .is_ok()
         };
-        let whole = before(&deadline, both).await;
+        let whole = before(&deadline, pin!(both)).await;
         account.ended(whole.unwrap_or(false));
         drop(under_way);
     }

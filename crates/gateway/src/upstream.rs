@@ -107,10 +107,11 @@ impl Pool {
         }
     }
 
-    /// Sends the request; one that provably was not sent is sent again on another connection.
+    /// Sends the request that is there; one that provably was not sent is sent again on another
+    /// connection. It is lent, because a future has room for each value that is moved through it.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        mut request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
     ) -> Result<(Response<Incoming>, Borrowed), NoAnswer> {
         loop {
             let sender = match self.take() {
@@ -127,25 +128,31 @@ impl Pool {
                     if kept && sender.ready().await.is_err() {
                         continue;
                     }
-                    match sender.try_send_request(request).await {
+                    let Some(sent) = request.take() else {
+                        return Err(NoAnswer::Broke { kept });
+                    };
+                    match sender.try_send_request(sent).await {
                         Ok(response) => return Ok((response, borrowed(Some(sender)))),
                         Err(mut error) => match error.take_message() {
-                            Some(unsent) if kept => request = unsent,
+                            Some(unsent) if kept => *request = Some(unsent),
                             _ => return Err(no_answer(error.error(), kept)),
                         },
                     }
                 }
                 Sender::Http2(mut sender) => {
-                    *request.version_mut() = http::Version::HTTP_2;
-                    self.absolute(&mut request);
-                    match sender.try_send_request(request).await {
+                    let Some(mut sent) = request.take() else {
+                        return Err(NoAnswer::Broke { kept: true });
+                    };
+                    *sent.version_mut() = http::Version::HTTP_2;
+                    self.absolute(&mut sent);
+                    match sender.try_send_request(sent).await {
                         Ok(response) => return Ok((response, borrowed(None))),
                         Err(mut error) => {
                             if sender.is_closed() {
                                 self.shared.borrow_mut().take();
                             }
                             match error.take_message() {
-                                Some(unsent) => request = self.origin_form(unsent),
+                                Some(unsent) => *request = Some(self.origin_form(unsent)),
                                 None => return Err(no_answer(error.error(), true)),
                             }
                         }
