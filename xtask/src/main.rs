@@ -23,6 +23,8 @@ mod tidy; // rules of the house that no lint knows
 
 use std::process::ExitCode;
 
+use bench_gateway::Mode;
+
 const USAGE: &str = "usage: cargo xtask TASK
 
   test    all tests; finds or installs what they need beyond cargo
@@ -38,7 +40,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   soak        the gateway before thousands of connections, long streams, servers killed and
               restarted; --short is the part that belongs to the tests
   sdk         the OpenAI SDK for Python through `gatepass exec`
-  bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one
+  bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one, --tls
+              encrypts towards the upstream, --http2 has callers speak it (h2load)
   bench-call  instructions of a call beside bare reqwest (valgrind)";
 
 fn main() -> ExitCode {
@@ -62,8 +65,10 @@ fn main() -> ExitCode {
         ["soak", "--short"] => soak::run(true),
         ["soak-server", kind, port] => soak::serve(kind, port),
         ["sdk"] => sdk::run(),
-        ["bench-gateway"] => bench_gateway::run(false),
-        ["bench-gateway", "--access-log"] => bench_gateway::run(true),
+        ["bench-gateway"] => bench_gateway::run(Mode::Plain),
+        ["bench-gateway", "--access-log"] => bench_gateway::run(Mode::AccessLog),
+        ["bench-gateway", "--tls"] => bench_gateway::run(Mode::Tls),
+        ["bench-gateway", "--http2"] => bench_gateway::run(Mode::Http2),
         ["ci"] => lint::run().and_then(|()| tidy::run()).and_then(|()| test()),
         _ => Err(USAGE.to_owned()),
     };
