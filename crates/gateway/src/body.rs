@@ -17,13 +17,13 @@ use hyper::body::Incoming;
 use crate::account::Account;
 use crate::forward::UnderWay;
 use crate::tick::{Deadline, before};
-use crate::upstream::Borrowed;
+use crate::upstream::Answer;
 
 /// Why a body broke off; both sides are torn with it, so that no half answer looks whole.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BrokenBody {
     #[error("the other side broke off")]
-    Torn(#[from] hyper::Error),
+    Torn,
     #[error("nothing came for idle_timeout")]
     Idle,
     #[error("total_timeout is over")]
@@ -191,7 +191,7 @@ impl Body for RequestBody {
                     Some(Err(_)) => {}
                     None => copy.end(true),
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Torn)))
+                Poll::Ready(frame.map(|frame| frame.map_err(|_| BrokenBody::Torn)))
             }
         }
     }
@@ -228,14 +228,13 @@ enum From {
 
 /// An upstream's body on its way downstream.
 pub(crate) struct Passing {
-    pub(crate) incoming: Incoming,
+    pub(crate) incoming: Answer,
     /// Read already, to see whether a token was rejected.
     pub(crate) peeked: VecDeque<Bytes>,
     /// It broke off after what was read.
     pub(crate) cut: bool,
     /// For the whole call, where there is such a limit.
     pub(crate) total: Option<Deadline>,
-    pub(crate) borrowed: Borrowed,
     pub(crate) deadline: Deadline,
     pub(crate) idle: Duration,
     pub(crate) account: Option<Account>,
@@ -260,7 +259,7 @@ impl AnswerBody {
 
 impl Passing {
     fn finish(&mut self) {
-        self.borrowed.give_back();
+        self.incoming.give_back();
         if let Some(account) = &mut self.account {
             account.ended(true);
         }
@@ -297,7 +296,7 @@ impl Body for AnswerBody {
         if std::mem::take(&mut passing.cut) {
             return passing.broke(BrokenBody::Cut);
         }
-        let frame = match Pin::new(&mut passing.incoming).poll_frame(context) {
+        let frame = match passing.incoming.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending
                 if passing
@@ -320,7 +319,7 @@ impl Body for AnswerBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(cause)) => passing.broke(BrokenBody::Torn(cause)),
+            Some(Err(why)) => passing.broke(why),
             None => {
                 passing.finish();
                 Poll::Ready(None)

@@ -1,6 +1,7 @@
 //! One request to one deployment: given its credential, sent, sent once more where its token was
 //! rejected, answered.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use gatepass_core::{
     AppliedAll, Attempt, AuthError, BodyNeed, Deployment, ResponseView, SystemClock,
 };
 use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -26,7 +27,7 @@ use crate::routes::Route;
 use crate::strip;
 use crate::tick::{Deadline, before};
 use crate::tunnel::Tunnel;
-use crate::upstream::{Borrowed, NoAnswer};
+use crate::upstream::{Answer, NoAnswer};
 
 /// What follows the head of an answer.
 pub(crate) enum Next {
@@ -174,18 +175,17 @@ impl Call {
             };
             account.sent_with(applied.stamp());
             self.deadline.set(self.first_byte);
-            let body = std::mem::replace(&mut self.body, RequestBody::Empty);
-            let mut request = Some(self.outgoing.request(body));
             let sent = {
-                let sending = pin!(self.outgoing.route.pool.send(&mut request));
+                let pool = &self.outgoing.route.pool;
+                let sending = pin!(pool.send(&self.outgoing, &mut self.body, self.resent));
                 before(&self.deadline, sending).await
             };
             account.answered();
             match sent {
-                Some(Ok((response, borrowed))) => {
-                    let mut answer = Answer {
+                Some(Ok((response, incoming))) => {
+                    let mut answer = Begun {
                         response,
-                        borrowed,
+                        incoming,
                         peeked: Vec::new(),
                         cut: false,
                     };
@@ -248,7 +248,7 @@ impl Call {
     /// Whether the answer rejects the token and the request is to be sent once more.
     async fn reconsider(
         &mut self,
-        answer: &mut Answer,
+        answer: &mut Begun,
         applied: &AppliedAll,
         account: &mut Account,
     ) -> bool {
@@ -270,11 +270,13 @@ impl Call {
         false
     }
 
-    /// Whether a request that may have been seen is sent once more all the same: the upstream closes
-    /// kept connections when it likes (RFC 9112 s9.3.1), and this one does no harm.
+    /// Whether a request is sent once more because a kept connection broke: upstreams close those when
+    /// they like (RFC 9112 s9.3.1). One that may have been seen must do no harm.
     fn sends_again(&mut self, why: &NoAnswer) -> bool {
-        let kept = matches!(why, NoAnswer::Broke { kept: true });
-        if !kept || self.resent || !self.outgoing.is_harmless() {
+        let NoAnswer::Broke { kept: true, sent } = *why else {
+            return false;
+        };
+        if self.resent || (sent && !self.outgoing.is_harmless()) {
             return false;
         }
         let Some(body) = self.repeat.again() else {
@@ -314,6 +316,12 @@ impl Call {
                     "the connection to deployment \"{name}\" broke before its answer: it may have been processed"
                 ),
             ),
+            NoAnswer::Malformed(what) => Problem::upstream(
+                StatusCode::BAD_GATEWAY,
+                format!(
+                    "deployment \"{name}\" answered with what is no HTTP answer ({what}): check its URL and port"
+                ),
+            ),
             NoAnswer::Body if self.repeat.is_too_long() => self.too_long(),
             NoAnswer::Body => Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -325,10 +333,10 @@ impl Call {
     }
 
     /// The upstream's answer on its way to the caller.
-    fn answer(&mut self, answer: Answer) -> Result<(Response<()>, Next), Problem> {
-        let Answer {
-            mut response,
-            borrowed,
+    fn answer(&mut self, answer: Begun) -> Result<(Response<()>, Next), Problem> {
+        let Begun {
+            response,
+            mut incoming,
             peeked,
             cut,
         } = answer;
@@ -341,10 +349,8 @@ impl Call {
             return Err(Problem::upstream(StatusCode::BAD_GATEWAY, detail));
         }
         let protocol = response.headers().get(UPGRADE).cloned();
-        let upstream = switches.then(|| hyper::upgrade::on(&mut response));
-        let (mut parts, incoming) = response.into_parts();
-        parts.version = Version::HTTP_11;
-        parts.extensions = http::Extensions::new();
+        let upstream = switches.then(|| incoming.switched()).flatten();
+        let (mut parts, ()) = response.into_parts();
         if strip::answer(&mut parts.headers) {
             self.relocate(&mut parts.headers);
         }
@@ -369,7 +375,6 @@ impl Call {
             peeked: peeked.into(),
             cut,
             total: self.total.take(),
-            borrowed,
             deadline: self.deadline.clone(),
             idle,
             account: None,
@@ -399,9 +404,10 @@ fn response_may_reject(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
-struct Answer {
-    response: Response<Incoming>,
-    borrowed: Borrowed,
+/// An answer that began.
+struct Begun {
+    response: Response<()>,
+    incoming: Answer,
     peeked: Vec<Bytes>,
     cut: bool,
 }
@@ -414,7 +420,7 @@ struct Peeked {
 }
 
 impl Peeked {
-    fn as_view<'a>(&'a self, response: &'a Response<Incoming>) -> ResponseView<'a> {
+    fn as_view<'a>(&'a self, response: &'a Response<()>) -> ResponseView<'a> {
         let head = ResponseView::head(response.status(), response.headers());
         match &self.text {
             Some(text) => head.with_body(text),
@@ -423,7 +429,7 @@ impl Peeked {
     }
 }
 
-impl Answer {
+impl Begun {
     async fn peek(
         &mut self,
         deployment: &Deployment,
@@ -441,7 +447,7 @@ impl Answer {
         };
         let mut text = Vec::new();
         while text.len() < wanted {
-            let next = pin!(self.response.body_mut().frame());
+            let next = pin!(poll_fn(|context| self.incoming.poll_frame(context)));
             match before(deadline, next).await {
                 Some(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use gatepass_config::AccessLog;
 use http::header::EXPECT;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::access_log::{Ended, Line, Trace};
@@ -243,7 +242,7 @@ impl Answering {
         match next {
             Next::Body(mut passing) => {
                 if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
-                    passing.borrowed.give_back();
+                    passing.incoming.give_back();
                     account.ended(true);
                 } else {
                     passing.account = Some(account);

@@ -33,6 +33,7 @@ mod tick; // deadlines that cost next to nothing
 mod tls; // trust and identity
 mod tunnel; // connections that went over to another protocol
 mod upstream; // connections to upstreams
+mod wire; // HTTP/1.1 towards upstreams
 
 pub use admin::{Credential, DeploymentReport, Failure, Report, TokenSource};
 pub use exchanges::{Exchange, Exchanges};

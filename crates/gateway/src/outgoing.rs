@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use gatepass_core::{BodyView, Destination, Outbound, RequestView};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::header::HOST;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 
 use crate::body::RequestBody;
 use crate::problem::{Part, Problem};
@@ -53,12 +54,17 @@ impl Outgoing {
         self.method.is_safe() || self.headers.contains_key("idempotency-key")
     }
 
-    /// The request with this body, for one attempt.
-    pub(crate) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+    /// The request for HTTP/2, which says scheme and authority in the request line's stead.
+    pub(crate) fn request(&self, to: &Uri, body: RequestBody) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
+        *request.version_mut() = Version::HTTP_2;
+        let mut parts = self.target.clone().into_parts();
+        parts.scheme = to.scheme().cloned();
+        parts.authority = to.authority().cloned();
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(HOST);
         request
     }
 }

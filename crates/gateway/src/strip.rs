@@ -63,6 +63,23 @@ fn going(name: &str) -> Option<usize> {
         .position(|going| going.len() == name.len() && *going == name)
 }
 
+/// Whether a trailer of this name goes on: none that frames a message, routes it, or may be a
+/// credential (RFC 9110 s6.5.1).
+pub(crate) fn may_trail(name: &str) -> bool {
+    let folded = name.to_ascii_lowercase().replace('_', "-");
+    let about_the_message = [
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "trailer",
+        "set-cookie",
+        "x-gatepass-error",
+    ];
+    going(&folded).is_none() && !about_the_message.contains(&folded.as_str())
+}
+
 /// Looks at each header once.
 pub(crate) fn look(headers: &HeaderMap) -> Seen<'_> {
     let mut seen = Seen::default();

@@ -6,17 +6,20 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::account::Account;
 use crate::forward::UnderWay;
 use crate::tick::{Deadline, before};
+use crate::wire::Io;
 
 /// Both ends of a protocol that caller and upstream agreed on.
 pub(crate) struct Tunnel {
-    pub(crate) upstream: OnUpgrade,
+    /// The stream, and what was read of it already.
+    pub(crate) upstream: (Io, Bytes),
     pub(crate) downstream: OnUpgrade,
     pub(crate) idle: Duration,
 }
@@ -25,18 +28,18 @@ impl Tunnel {
     /// Carries bytes both ways; the request is under way until that ends.
     pub(crate) async fn run(self, mut account: Account, under_way: UnderWay) {
         let deadline = Deadline::new();
-        let end = |upgraded: Upgraded| End {
-            io: TokioIo::new(upgraded),
-            deadline: deadline.clone(),
-            idle: self.idle,
-        };
-        deadline.set(self.idle);
+        let idle = self.idle;
+        deadline.set(idle);
         let both = async {
-            let (up, down) = (self.upstream.await, self.downstream.await);
-            let (Ok(up), Ok(down)) = (up, down) else {
+            let Ok(down) = self.downstream.await else {
                 return false;
             };
-            let (mut up, mut down) = (end(up), end(down));
+            let mut down = End::of(TokioIo::new(down), &deadline, idle);
+            let (up, first) = self.upstream;
+            let mut up = End::of(up, &deadline, idle);
+            if down.write_all(&first).await.is_err() {
+                return false;
+            }
             tokio::io::copy_bidirectional(&mut down, &mut up)
                 .await
                 .is_ok()
@@ -48,13 +51,20 @@ impl Tunnel {
 }
 
 /// One end; what comes from it moves the deadline.
-struct End {
-    io: TokioIo<Upgraded>,
+struct End<I> {
+    io: I,
     deadline: Deadline,
     idle: Duration,
 }
 
-impl AsyncRead for End {
+impl<I> End<I> {
+    fn of(io: I, deadline: &Deadline, idle: Duration) -> Self {
+        let deadline = deadline.clone();
+        Self { io, deadline, idle }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for End<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -68,7 +78,7 @@ impl AsyncRead for End {
     }
 }
 
-impl AsyncWrite for End {
+impl<I: AsyncWrite + Unpin> AsyncWrite for End<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

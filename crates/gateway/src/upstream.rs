@@ -1,13 +1,17 @@
 //! Connections to upstreams: each worker thread keeps its own, for each distinct way to reach one.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Uri};
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
@@ -15,9 +19,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use crate::body::RequestBody;
+use crate::body::{BrokenBody, RequestBody};
+use crate::outgoing::Outgoing;
 use crate::target::Target;
 use crate::tick;
+use crate::wire::{Connection, Failed, Io};
 
 /// Idle connections kept for each target by each thread.
 const IDLE_AT_MOST: usize = 256;
@@ -32,11 +38,15 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 pub(crate) enum NoAnswer {
     /// No connection: cause and fix.
     Unreachable(String),
-    /// It broke after the request was on its way.
+    /// The connection broke.
     Broke {
-        /// On a kept connection: the upstream may have closed it before it saw the request.
+        /// It had served before: the upstream may have closed it before it saw the request.
         kept: bool,
+        /// Whether any of the request went out.
+        sent: bool,
     },
+    /// What came is no answer: what is wrong with it.
+    Malformed(&'static str),
     /// The caller's own body broke.
     Body,
 }
@@ -45,7 +55,7 @@ pub(crate) enum NoAnswer {
 pub(crate) struct Pool {
     target: Arc<Target>,
     /// The most recently used last, each with when it became idle.
-    idle: RefCell<Vec<(http1::SendRequest<RequestBody>, Duration)>>,
+    idle: RefCell<Vec<(Box<Connection>, Duration)>>,
     shared: RefCell<Option<Shared>>,
 }
 
@@ -55,30 +65,74 @@ struct Shared {
     used: Duration,
 }
 
-enum Sender {
-    Http1(http1::SendRequest<RequestBody>, Kept),
-    Http2(http2::SendRequest<RequestBody>),
+/// The body of an answer, on the connection that it comes by.
+pub(crate) enum Answer {
+    /// None once the connection was given back.
+    Http1(Option<Box<Connection>>, Rc<Pool>),
+    Http2(Incoming),
 }
 
-type Kept = bool;
-
-/// A connection that an answer is still being read from; none over HTTP/2, which shares them.
-pub(crate) struct Borrowed {
-    sender: Option<http1::SendRequest<RequestBody>>,
-    pool: Rc<Pool>,
-}
-
-impl Borrowed {
-    /// The answer was read to its end: the connection serves the next request.
-    pub(crate) fn give_back(&mut self) {
-        let Some(sender) = self.sender.take().filter(|sender| !sender.is_closed()) else {
-            return;
-        };
-        let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() < IDLE_AT_MOST {
-            idle.push((sender, tick::since_start()));
+impl Answer {
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
+        match self {
+            Self::Http1(Some(connection), _) => connection.poll_frame(context),
+            Self::Http1(None, _) => Poll::Ready(None),
+            Self::Http2(incoming) => {
+                let frame = Pin::new(incoming).poll_frame(context);
+                frame.map(|frame| frame.map(|frame| frame.map_err(|_| BrokenBody::Torn)))
+            }
         }
     }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(connection, _) => connection
+                .as_ref()
+                .is_none_or(|connection| connection.is_end_stream()),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(Some(connection), _) => connection.size_hint(),
+            Self::Http1(None, _) => SizeHint::with_exact(0),
+            Self::Http2(incoming) => incoming.size_hint(),
+        }
+    }
+
+    /// It was read to its end: the connection serves the next request. Whoever answered before it had
+    /// read the whole request gets no other one.
+    pub(crate) fn give_back(&mut self) {
+        let Self::Http1(connection, pool) = self else {
+            return;
+        };
+        let ended = connection
+            .take()
+            .filter(|connection| connection.has_ended());
+        let mut idle = pool.idle.borrow_mut();
+        if let Some(connection) = ended
+            && idle.len() < IDLE_AT_MOST
+        {
+            idle.push((connection, tick::since_start()));
+        }
+    }
+
+    /// The stream, and what was read of it, after the answer that switched protocols.
+    pub(crate) fn switched(&mut self) -> Option<(Io, Bytes)> {
+        match self {
+            Self::Http1(connection, _) => Some(connection.take()?.into_parts()),
+            Self::Http2(_) => None,
+        }
+    }
+}
+
+enum Opened {
+    Http1(Box<Connection>),
+    Http2(http2::SendRequest<RequestBody>),
 }
 
 impl Pool {
@@ -99,7 +153,7 @@ impl Pool {
         let now = tick::since_start();
         let fresh = |since: Duration| now.saturating_sub(since) < IDLE_FOR;
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|(sender, since)| fresh(*since) && !sender.is_closed());
+        idle.retain_mut(|(connection, since)| fresh(*since) && connection.is_settled());
         let mut shared = self.shared.borrow_mut();
         // Requests under way hold senders of their own: their connection lives until they end.
         if shared.as_ref().is_some_and(|shared| !fresh(shared.used)) {
@@ -107,101 +161,107 @@ impl Pool {
         }
     }
 
-    /// Sends the request that is there; one that provably was not sent is sent again on another
-    /// connection. It is lent, because a future has room for each value that is moved through it.
+    /// Sends the request with this body, which is taken; on a connection of its own if `fresh`. What is
+    /// lent here is lent because a future has room for each value that is moved through it.
     pub(crate) async fn send(
         self: &Rc<Self>,
-        request: &mut Option<Request<RequestBody>>,
-    ) -> Result<(Response<Incoming>, Borrowed), NoAnswer> {
-        loop {
-            let sender = match self.take() {
-                Some(sender) => sender,
-                // Boxed: what is rare must not make every request's future large.
-                None => Box::pin(self.connect()).await?,
-            };
-            let borrowed = |sender| Borrowed {
-                sender,
-                pool: Rc::clone(self),
-            };
-            match sender {
-                Sender::Http1(mut sender, kept) => {
-                    if kept && sender.ready().await.is_err() {
-                        continue;
+        request: &Outgoing,
+        body: &mut RequestBody,
+        fresh: bool,
+    ) -> Result<(Response<()>, Answer), NoAnswer> {
+        let kept = self.take(fresh);
+        let was_kept = kept.is_some();
+        let opened = match kept {
+            Some(kept) => kept,
+            // Boxed: what is rare must not make every request's future large.
+            None => Box::pin(self.connect()).await?,
+        };
+        match opened {
+            Opened::Http1(mut connection) => {
+                let body = std::mem::replace(body, RequestBody::Empty);
+                match connection.send(request, body).await {
+                    Ok(response) => {
+                        Ok((response, Answer::Http1(Some(connection), Rc::clone(self))))
                     }
-                    let Some(sent) = request.take() else {
-                        return Err(NoAnswer::Broke { kept });
-                    };
-                    match sender.try_send_request(sent).await {
-                        Ok(response) => return Ok((response, borrowed(Some(sender)))),
-                        Err(mut error) => match error.take_message() {
-                            Some(unsent) if kept => *request = Some(unsent),
-                            _ => return Err(no_answer(error.error(), kept)),
-                        },
+                    Err(Failed::Broke { sent }) => {
+                        let kept = was_kept;
+                        Err(NoAnswer::Broke { kept, sent })
                     }
+                    Err(Failed::Malformed(what)) => Err(NoAnswer::Malformed(what)),
+                    Err(Failed::Body) => Err(NoAnswer::Body),
                 }
-                Sender::Http2(mut sender) => {
-                    let Some(mut sent) = request.take() else {
-                        return Err(NoAnswer::Broke { kept: true });
+            }
+            Opened::Http2(sender) => Box::pin(self.send_http2(sender, request, body)).await,
+        }
+    }
+
+    /// One that provably was not sent is sent again on another connection.
+    async fn send_http2(
+        self: &Rc<Self>,
+        mut sender: http2::SendRequest<RequestBody>,
+        request: &Outgoing,
+        body: &mut RequestBody,
+    ) -> Result<(Response<()>, Answer), NoAnswer> {
+        let mut next = std::mem::replace(body, RequestBody::Empty);
+        loop {
+            let sent = request.request(&self.target.url, next);
+            let mut error = match sender.try_send_request(sent).await {
+                Ok(response) => {
+                    let (mut parts, incoming) = response.into_parts();
+                    // Callers get their own version, and nothing of the connection.
+                    parts.version = http::Version::HTTP_11;
+                    parts.extensions = http::Extensions::new();
+                    return Ok((Response::from_parts(parts, ()), Answer::Http2(incoming)));
+                }
+                Err(error) => error,
+            };
+            if sender.is_closed() {
+                self.shared.borrow_mut().take();
+            }
+            let Some(unsent) = error.take_message() else {
+                return Err(if error.error().is_user() {
+                    NoAnswer::Body
+                } else {
+                    let (kept, sent) = (true, true);
+                    NoAnswer::Broke { kept, sent }
+                });
+            };
+            next = unsent.into_body();
+            match self.connect().await? {
+                Opened::Http2(other) => sender = other,
+                Opened::Http1(mut connection) => {
+                    let answered = connection.send(request, next).await;
+                    let broke = |_| NoAnswer::Broke {
+                        kept: false,
+                        sent: true,
                     };
-                    *sent.version_mut() = http::Version::HTTP_2;
-                    self.absolute(&mut sent);
-                    match sender.try_send_request(sent).await {
-                        Ok(response) => return Ok((response, borrowed(None))),
-                        Err(mut error) => {
-                            if sender.is_closed() {
-                                self.shared.borrow_mut().take();
-                            }
-                            match error.take_message() {
-                                Some(unsent) => *request = Some(self.origin_form(unsent)),
-                                None => return Err(no_answer(error.error(), true)),
-                            }
-                        }
-                    }
+                    let answer = Answer::Http1(Some(connection), Rc::clone(self));
+                    return answered.map(|response| (response, answer)).map_err(broke);
                 }
             }
         }
     }
 
-    /// HTTP/2 says scheme and authority in the request line's stead.
-    fn absolute(&self, request: &mut Request<RequestBody>) {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        parts.scheme = self.target.url.scheme().cloned();
-        parts.authority = self.target.url.authority().cloned();
-        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        request.headers_mut().remove(http::header::HOST);
-    }
-
-    /// Undoes that, for a connection that may speak HTTP/1.1.
-    fn origin_form(&self, mut request: Request<RequestBody>) -> Request<RequestBody> {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        if let Some(host) = parts.authority.take()
-            && let Ok(host) = HeaderValue::try_from(host.as_str())
-        {
-            request.headers_mut().insert(http::header::HOST, host);
+    fn take(&self, fresh: bool) -> Option<Opened> {
+        if fresh {
+            return None;
         }
-        parts.scheme = None;
-        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-        *request.version_mut() = http::Version::HTTP_11;
-        request
-    }
-
-    fn take(&self) -> Option<Sender> {
         if let Some(shared) = self.shared.borrow_mut().as_mut()
             && !shared.sender.is_closed()
         {
             shared.used = tick::since_start();
-            return Some(Sender::Http2(shared.sender.clone()));
+            return Some(Opened::Http2(shared.sender.clone()));
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some((sender, _)) = idle.pop() {
-            if !sender.is_closed() {
-                return Some(Sender::Http1(sender, true));
+        while let Some((mut connection, _)) = idle.pop() {
+            if connection.is_settled() {
+                return Some(Opened::Http1(connection));
             }
         }
         None
     }
 
-    async fn connect(self: &Rc<Self>) -> Result<Sender, NoAnswer> {
+    async fn connect(self: &Rc<Self>) -> Result<Opened, NoAnswer> {
         let limit = self.target.connect_timeout;
         match tokio::time::timeout(limit, self.open()).await {
             Ok(result) => result.map_err(NoAnswer::Unreachable),
@@ -212,17 +272,18 @@ impl Pool {
         }
     }
 
-    async fn open(self: &Rc<Self>) -> Result<Sender, String> {
+    async fn open(self: &Rc<Self>) -> Result<Opened, String> {
         let target = &self.target;
         let stream = stream(target).await?;
         let (Some(tls), Some(name)) = (&target.tls, &target.server_name) else {
-            return http1(stream).await;
+            return Ok(Opened::Http1(Connection::over(Io::Plain(stream))));
         };
         let connector = TlsConnector::from(Arc::clone(tls));
         let stream = connector.connect(name.clone(), stream).await;
         let stream = stream.map_err(|cause| told(&cause))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return http1(stream).await;
+            let io = Io::Encrypted(Box::new(stream));
+            return Ok(Opened::Http1(Connection::over(io)));
         }
         let handshake = http2::Builder::new(LocalExecutor)
             .adaptive_window(true)
@@ -233,18 +294,8 @@ impl Pool {
             sender: sender.clone(),
             used: tick::since_start(),
         });
-        Ok(Sender::Http2(sender))
+        Ok(Opened::Http2(sender))
     }
-}
-
-async fn http1<I>(stream: I) -> Result<Sender, String>
-where
-    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|cause| told(&cause))?;
-    tokio::task::spawn_local(connection.with_upgrades());
-    Ok(Sender::Http1(sender, false))
 }
 
 /// A TCP connection, through the proxy's tunnel where there is one.
@@ -275,14 +326,6 @@ async fn stream(target: &Target) -> Result<TcpStream, String> {
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
     let trouble = gatepass_transport::Trouble::of_any(error);
     format!("{}: {}", trouble.cause, trouble.fix)
-}
-
-fn no_answer(error: &hyper::Error, kept: bool) -> NoAnswer {
-    if error.is_user() {
-        NoAnswer::Body
-    } else {
-        NoAnswer::Broke { kept }
-    }
 }
 
 /// Runs what hyper spawns on this thread.
