@@ -240,6 +240,25 @@ impl Route {
     }
 }
 
+#[cfg(test)]
+impl Route {
+    /// A deployment that wants an `x-model-key`.
+    pub(crate) fn for_tests() -> Rc<Self> {
+        use gatepass_core::{Custom, Endpoint};
+        let endpoint = Endpoint::parse(Some("http://127.0.0.1:1/"), None, false).unwrap();
+        let method = Custom::method("x-model-key", "up").unwrap();
+        let deployment = Deployment::new("m", endpoint, vec![method]).unwrap();
+        let target = Arc::new(Target::of(&deployment).unwrap());
+        Rc::new(Self {
+            deployment: Arc::new(deployment),
+            pool: Pool::new(target),
+            standing: Arc::default(),
+            host: HeaderValue::from_static("127.0.0.1:1"),
+            counters: RefCell::default(),
+        })
+    }
+}
+
 /// One thread's view of a snapshot.
 pub(crate) struct Local {
     pub(crate) snapshot: Arc<Snapshot>,
