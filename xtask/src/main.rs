@@ -9,6 +9,7 @@
     reason = "a task reads the environment it runs in"
 )]
 
+mod admin; // the gateway's page and metrics
 mod bench_call; // instructions of a call beside bare reqwest
 mod bench_gateway; // the gateway beside nginx and Envoy
 mod faults; // the fault matrix
@@ -39,6 +40,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   docs        writes what documents take from the code
   soak        the gateway before thousands of connections, long streams, servers killed and
               restarted; --short is the part that belongs to the tests
+  admin       the gateway's page in Chromium, its metrics before promtool
   sdk         the OpenAI SDK for Python through `gatepass exec`
   bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one, --tls
               encrypts towards the upstream, --http2 has callers speak it (h2load)
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         ["soak"] => soak::run(false),
         ["soak", "--short"] => soak::run(true),
         ["soak-server", kind, port] => soak::serve(kind, port),
+        ["admin"] => admin::run(),
         ["sdk"] => sdk::run(),
         ["bench-gateway"] => bench_gateway::run(Mode::Plain),
         ["bench-gateway", "--access-log"] => bench_gateway::run(Mode::AccessLog),

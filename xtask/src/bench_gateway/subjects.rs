@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::processes::{Running, child_of, free_port, pinned, start};
 use super::{KEY, Mode, Tools};
@@ -41,6 +41,9 @@ impl Stage {
         let ca_key = KeyPair::generate().map_err(failed)?;
         let mut ca = CertificateParams::new(Vec::new()).map_err(failed)?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // A name of its own: OpenSSL takes a certificate whose issuer has its name for self-signed.
+        ca.distinguished_name
+            .push(DnType::CommonName, "bench authority");
         self.write("ca.pem", &ca.self_signed(&ca_key).map_err(failed)?.pem())?;
         let issuer = Issuer::new(ca, ca_key);
         let key = KeyPair::generate().map_err(failed)?;
