@@ -16,6 +16,8 @@ use hyper::body::Incoming;
 
 use crate::account::Account;
 use crate::forward::UnderWay;
+use crate::routes::Route;
+use crate::strip;
 use crate::tick::{Deadline, before};
 use crate::upstream::Answer;
 
@@ -77,10 +79,16 @@ impl Repeat {
     pub(crate) fn is_too_long(&self) -> bool {
         matches!(self, Self::Copied(copy) if copy.state.borrow().too_long)
     }
+
+    /// Whether the caller broke off.
+    pub(crate) fn is_torn(&self) -> bool {
+        matches!(self, Self::Copied(copy) if copy.state.borrow().torn)
+    }
 }
 
 /// What was sent of a body so far, for as long as it is short enough to be sent again.
 pub(crate) struct Copy {
+    route: Rc<Route>,
     /// What is kept at most, in bytes.
     keep: usize,
     /// What is passed on at most, in bytes.
@@ -95,11 +103,15 @@ struct Copied {
     whole: bool,
     over: bool,
     too_long: bool,
+    torn: bool,
 }
 
 impl Copy {
-    pub(crate) fn new(keep: u64, most: Option<u64>) -> Rc<Self> {
+    pub(crate) fn of(route: &Rc<Route>) -> Rc<Self> {
+        let keep = route.deployment.transport().replay_body_limit;
+        let most = route.deployment.limits().request_body;
         Rc::new(Self {
+            route: Rc::clone(route),
             keep: usize::try_from(keep).unwrap_or(usize::MAX),
             most: most.unwrap_or(u64::MAX),
             state: RefCell::default(),
@@ -188,10 +200,14 @@ impl Body for RequestBody {
                         // Trailers are not kept, so such a body is sent once.
                         None => copy.end(false),
                     },
-                    Some(Err(_)) => {}
+                    Some(Err(_)) => copy.state.borrow_mut().torn = true,
                     None => copy.end(true),
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| BrokenBody::Torn)))
+                let owned = copy.route.deployment.credentials().owned();
+                Poll::Ready(frame.map(|frame| match frame {
+                    Ok(frame) => Ok(strip::trailers(frame, Some(owned))),
+                    Err(_) => Err(BrokenBody::Torn),
+                }))
             }
         }
     }
@@ -222,7 +238,7 @@ pub(crate) struct AnswerBody {
 
 enum From {
     /// The gateway's own words.
-    Gateway(Option<Bytes>, Option<Account>),
+    Gateway(Option<Bytes>),
     Upstream(Box<Passing>),
 }
 
@@ -241,10 +257,10 @@ pub(crate) struct Passing {
 }
 
 impl AnswerBody {
-    pub(crate) fn own(bytes: Bytes, account: Option<Account>, under_way: Option<UnderWay>) -> Self {
+    pub(crate) fn own(bytes: Bytes, under_way: Option<UnderWay>) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self {
-            from: From::Gateway(bytes, account),
+            from: From::Gateway(bytes),
             _under_way: under_way,
         }
     }
@@ -282,30 +298,30 @@ impl Body for AnswerBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         let passing = match &mut self.get_mut().from {
-            From::Gateway(bytes, account) => {
-                if let Some(account) = account {
-                    account.ended(true);
-                }
+            From::Gateway(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
             From::Upstream(passing) => passing,
         };
         if let Some(piece) = passing.peeked.pop_front() {
+            if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
+                passing.finish();
+            }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if std::mem::take(&mut passing.cut) {
             return passing.broke(BrokenBody::Cut);
         }
+        let over = |total: &Deadline, context: &mut Context<'_>| total.poll_passed(context);
+        if passing
+            .total
+            .as_ref()
+            .is_some_and(|total| over(total, context))
+        {
+            return passing.broke(BrokenBody::Total);
+        }
         let frame = match passing.incoming.poll_frame(context) {
             Poll::Ready(frame) => frame,
-            Poll::Pending
-                if passing
-                    .total
-                    .as_ref()
-                    .is_some_and(|total| total.poll_passed(context)) =>
-            {
-                return passing.broke(BrokenBody::Total);
-            }
             Poll::Pending if passing.deadline.poll_passed(context) => {
                 return passing.broke(BrokenBody::Idle);
             }
@@ -329,7 +345,7 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.from {
-            From::Gateway(bytes, _) => bytes.is_none(),
+            From::Gateway(bytes) => bytes.is_none(),
             From::Upstream(passing) => {
                 passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream()
             }
@@ -338,7 +354,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.from {
-            From::Gateway(bytes, _) => {
+            From::Gateway(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             From::Upstream(passing) => {

@@ -6,20 +6,20 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gatepass_core::{
     AppliedAll, Attempt, AuthError, BodyNeed, Deployment, ResponseView, SystemClock,
 };
 use http::header::{CONNECTION, HOST, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::account::Account;
 use crate::body::{Copy, Passing, Repeat, RequestBody, linger};
-use crate::forward::REQUEST_ID;
+use crate::forward::{REQUEST_ID, leave};
 use crate::guard;
 use crate::outgoing::{Outgoing, parsed};
 use crate::problem::{Part, Problem};
@@ -27,7 +27,7 @@ use crate::routes::Route;
 use crate::strip;
 use crate::tick::{Deadline, before};
 use crate::tunnel::Tunnel;
-use crate::upstream::{Answer, NoAnswer};
+use crate::upstream::{Answer, How, NoAnswer};
 
 /// What follows the head of an answer.
 pub(crate) enum Next {
@@ -87,7 +87,15 @@ impl Call {
         let path = guard::path_and_query(request.uri());
         let target = deployment
             .request_target(path.get(admitted.rest..).unwrap_or_default())
-            .map_err(|error| credential(&error))?;
+            .map_err(|error| credential(&error))
+            .and_then(parsed);
+        let target = match target {
+            Ok(target) => target,
+            Err(problem) => {
+                leave(request);
+                return Err(problem);
+            }
+        };
         let switching = admitted.switching.then(|| hyper::upgrade::on(&mut request));
         let (parts, incoming) = request.into_parts();
         let mut headers = parts.headers;
@@ -107,12 +115,11 @@ impl Call {
             total.set(limit);
             total
         });
-        let first_byte = settings.first_byte_timeout;
         let mut call = Self {
             outgoing: Outgoing {
                 route: Rc::clone(route),
                 method: parts.method,
-                target: parsed(target)?,
+                target,
                 headers,
             },
             body: RequestBody::Empty,
@@ -121,9 +128,7 @@ impl Call {
             switching,
             wants_upgrade,
             deadline: admitted.deadline,
-            first_byte: settings
-                .total_timeout
-                .map_or(first_byte, |total| total.min(first_byte)),
+            first_byte: settings.first_byte_timeout,
             total,
             attempt: Attempt::default(),
             replayed: false,
@@ -148,7 +153,7 @@ impl Call {
             return Err(self.too_long());
         }
         if deployment.credentials().needs() == BodyNeed::Nothing {
-            let copy = Copy::new(deployment.transport().replay_body_limit, most);
+            let copy = Copy::of(&self.outgoing.route);
             self.repeat = Repeat::Copied(Rc::clone(&copy));
             self.body = RequestBody::Streaming(incoming, copy);
         } else {
@@ -174,10 +179,14 @@ impl Call {
                 None => Box::pin(self.authorize()).await?,
             };
             account.sent_with(applied.stamp());
-            self.deadline.set(self.first_byte);
+            self.deadline.set(self.time_left());
             let sent = {
                 let pool = &self.outgoing.route.pool;
-                let sending = pin!(pool.send(&self.outgoing, &mut self.body, self.resent));
+                let how = How {
+                    fresh: self.resent,
+                    http1: self.wants_upgrade,
+                };
+                let sending = pin!(pool.send(&self.outgoing, &mut self.body, how));
                 before(&self.deadline, sending).await
             };
             account.answered();
@@ -202,21 +211,41 @@ impl Call {
         }
     }
 
+    /// Until the answer has to begin.
+    fn time_left(&self) -> Duration {
+        let total = self.total.as_ref().and_then(Deadline::left);
+        total.map_or(self.first_byte, |total| total.min(self.first_byte))
+    }
+
     /// The body as a whole, for a method that signs it.
-    async fn read(&mut self, unread: Incoming) -> Result<(), Problem> {
+    async fn read(&mut self, mut unread: Incoming) -> Result<(), Problem> {
         let deployment = self.deployment();
         let most = deployment.limits().request_body.unwrap_or(u64::MAX);
         let limit = deployment.transport().replay_body_limit.min(most);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let Ok(whole) = Limited::new(unread, limit).collect().await else {
-            let detail = "the body is too long to be signed, or broke off: raise replay_body_limit, or send less";
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                Part::Gateway,
-                detail,
-            ));
-        };
-        self.repeat = Repeat::Whole(whole.to_bytes());
+        let mut whole = BytesMut::new();
+        self.deadline.set(self.time_left());
+        loop {
+            let frame = match before(&self.deadline, pin!(unread.frame())).await {
+                Some(Some(Ok(frame))) => frame,
+                Some(None) => break,
+                Some(Some(Err(_))) => return Err(self.no_answer(NoAnswer::Body)),
+                None => {
+                    let detail = "the request's body did not come in time";
+                    let late = StatusCode::REQUEST_TIMEOUT;
+                    return Err(Problem::new(late, Part::Gateway, detail));
+                }
+            };
+            if let Some(piece) = frame.data_ref() {
+                whole.extend_from_slice(piece);
+            }
+            if whole.len() as u64 > limit {
+                linger(unread);
+                let detail = "the body is too long to be signed: raise replay_body_limit and request_body_limit, or send less";
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Problem::new(status, Part::Gateway, detail));
+            }
+        }
+        self.repeat = Repeat::Whole(whole.freeze());
         self.body = self.repeat.again().unwrap_or(RequestBody::Empty);
         Ok(())
     }
@@ -298,7 +327,11 @@ impl Call {
         let detail = format!(
             "deployment \"{}\" did not begin to answer within {} s: raise first_byte_timeout (or total_timeout) if that is normal",
             self.deployment().name(),
-            self.first_byte.as_secs()
+            {
+                let settings = self.deployment().transport();
+                let total = settings.total_timeout.unwrap_or(self.first_byte);
+                total.min(self.first_byte).as_secs()
+            }
         );
         Problem::upstream(StatusCode::GATEWAY_TIMEOUT, detail)
     }
@@ -306,6 +339,9 @@ impl Call {
     fn no_answer(&self, why: NoAnswer) -> Problem {
         let name = self.deployment().name();
         match why {
+            // Over HTTP/2 the stream is reset, whoever broke it.
+            NoAnswer::Broke { .. } if self.repeat.is_too_long() => self.too_long(),
+            NoAnswer::Broke { .. } if self.repeat.is_torn() => self.no_answer(NoAnswer::Body),
             NoAnswer::Unreachable(what) => Problem::upstream(
                 StatusCode::BAD_GATEWAY,
                 format!("deployment \"{name}\" is not reached: {what}"),

@@ -23,6 +23,8 @@ use crate::routes::{Books, Local, Route, Snapshot};
 use crate::strip;
 use crate::tick::Deadline;
 
+/// How long after its deadline a request may still be under way.
+const STUCK: Duration = Duration::from_secs(2);
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What one thread serves with.
@@ -159,6 +161,7 @@ impl Worker {
                 Deadline::new()
             } else {
                 // One request at a time on this connection.
+                connection.deadline.clear();
                 connection.deadline.clone()
             },
         };
@@ -224,13 +227,14 @@ impl Answering {
     }
 
     fn failed(&mut self, problem: Problem) -> Response<AnswerBody> {
-        let account = self.account.take().map(|mut account| {
+        // Short as it is, it counts as passed on; nobody reads it after a HEAD.
+        if let Some(mut account) = self.account.take() {
             account.failed(&problem);
-            account
-        });
+            account.ended(true);
+        }
         let under_way = self.under_way.take();
         let response = problem.into_response(&self.request_id);
-        response.map(|bytes| AnswerBody::own(bytes, account, under_way))
+        response.map(|bytes| AnswerBody::own(bytes, under_way))
     }
 
     fn passed(&mut self, response: Response<()>, next: Next) -> Response<AnswerBody> {
@@ -252,7 +256,7 @@ impl Answering {
             // It is under way until the other protocol ends.
             Next::Tunnel(tunnel) => {
                 tokio::task::spawn_local(tunnel.run(account, under_way));
-                response.map(|()| AnswerBody::own(Bytes::new(), None, None))
+                response.map(|()| AnswerBody::own(Bytes::new(), None))
             }
         }
     }
@@ -324,6 +328,12 @@ impl Met {
         }
     }
 
+    /// Whether a request under way is long past its deadline: a caller that does not read its answer
+    /// keeps the answer from being looked at.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.quiet.under_way.get() > 0 && self.deadline.passed_for(STUCK)
+    }
+
     pub(crate) fn quiet(&self) -> Rc<Quiet> {
         Rc::clone(&self.quiet)
     }
@@ -379,7 +389,7 @@ fn admit<'a>(
 }
 
 /// Has a request that goes no further ended in a way that its sender sees the answer.
-fn leave(request: Request<Incoming>) {
+pub(crate) fn leave(request: Request<Incoming>) {
     let asks_first = request.headers().contains_key(EXPECT);
     if request.version() < Version::HTTP_2 && !asks_first {
         linger(request.into_body());

@@ -344,7 +344,7 @@ impl Connection {
     where
         I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let met = Rc::clone(&self.met);
+        let (met, stuck) = (Rc::clone(&self.met), Rc::clone(&self.met));
         let (worker, quiet) = (Rc::clone(&self.worker), met.quiet());
         let service = service_fn(move |request| {
             let mut answering = worker.begin(request, &met);
@@ -370,7 +370,7 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
             }
             let over = connection.as_mut().poll(context).is_ready();
-            if over || quiet.poll_too_long(context) {
+            if over || quiet.poll_too_long(context) || stuck.is_stuck() {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -1,11 +1,13 @@
 //! Which headers go no further: hop by hop (RFC 9110 s7.6.1), and whatever may be a credential.
 
+use bytes::Bytes;
 use gatepass_core::Owned;
 use http::HeaderValue;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST,
     HeaderMap, HeaderName, LOCATION, ORIGIN, SERVER, TE, UPGRADE, USER_AGENT,
 };
+use http_body::Frame;
 
 /// What one look at all headers of a request found.
 #[derive(Debug, Default)]
@@ -78,6 +80,19 @@ pub(crate) fn may_trail(name: &str) -> bool {
         "x-gatepass-error",
     ];
     going(&folded).is_none() && !about_the_message.contains(&folded.as_str())
+}
+
+/// Takes away the trailers that go no further; `owned` is what the deployment's method writes.
+pub(crate) fn trailers(frame: Frame<Bytes>, owned: Option<&Owned>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            remove_where(&mut trailers, |name| {
+                !may_trail(name) || owned.is_some_and(|owned| owned.has_header(name))
+            });
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
 }
 
 /// Looks at each header once.

@@ -15,8 +15,8 @@ use crate::tls;
 pub(crate) struct Target {
     /// Scheme, host and port, as a URL the connector takes.
     pub(crate) url: Uri,
-    pub(crate) server_name: Option<ServerName<'static>>,
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// Whom the certificate must be for, and how that is proved; plain http without.
+    pub(crate) tls: Option<(ServerName<'static>, Arc<rustls::ClientConfig>)>,
     pub(crate) proxy: Option<Through>,
     pub(crate) connect_timeout: Duration,
     settings: TransportSettings,
@@ -34,15 +34,16 @@ impl Target {
             .parse()
             .map_err(|_| "its URL does not parse: check it")?;
         let bare = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let server_name = ServerName::try_from(bare.to_owned()).ok();
-        let tls = origin
-            .is_https()
-            .then(|| tls::client_config(settings))
-            .transpose()?;
+        let tls = if origin.is_https() {
+            let name = ServerName::try_from(bare.to_owned());
+            let name = name.map_err(|_| "no certificate can be for its host: check the URL")?;
+            Some((name, tls::client_config(settings)?))
+        } else {
+            None
+        };
         let proxy = proxy(deployment, &url)?;
         Ok(Self {
             url,
-            server_name,
             tls,
             proxy,
             connect_timeout: settings.connect_timeout,

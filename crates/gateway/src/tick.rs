@@ -104,6 +104,23 @@ impl Deadline {
         self.0.at.store(at, Ordering::Relaxed);
     }
 
+    /// Never, until it is set again.
+    pub(crate) fn clear(&self) {
+        self.0.at.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Whether it has passed, and so long ago.
+    pub(crate) fn passed_for(&self, time: Duration) -> bool {
+        let at = self.0.at.load(Ordering::Relaxed);
+        at.saturating_add(millis(time)) <= now()
+    }
+
+    /// How long it is yet; none without one.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let at = self.0.at.load(Ordering::Relaxed);
+        (at != NEVER).then(|| Duration::from_millis(at.saturating_sub(now())))
+    }
+
     /// Whether it has passed; if not, the task is woken when it does.
     pub(crate) fn poll_passed(&self, context: &mut Context<'_>) -> bool {
         self.0.waker.register(context.waker());

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use tower_service::Service;
 
 use crate::body::{BrokenBody, RequestBody};
 use crate::outgoing::Outgoing;
+use crate::strip;
 use crate::target::Target;
 use crate::tick;
 use crate::wire::{Connection, Failed, Io};
@@ -30,6 +31,8 @@ const IDLE_AT_MOST: usize = 256;
 /// A connection that was idle for so long is not used again: load balancers forget idle ones after a
 /// minute and more, some without a word.
 const IDLE_FOR: Duration = Duration::from_secs(55);
+/// Connections that turn out to be closed before a request was sent.
+const UNSENT_AT_MOST: usize = 3;
 /// Data that an upstream does not acknowledge for so long was sent into the void.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
@@ -49,6 +52,25 @@ pub(crate) enum NoAnswer {
     Malformed(&'static str),
     /// The caller's own body broke.
     Body,
+}
+
+impl NoAnswer {
+    fn of(failed: Failed, kept: bool) -> Self {
+        match failed {
+            Failed::Broke { sent } => Self::Broke { kept, sent },
+            Failed::Malformed(what) => Self::Malformed(what),
+            Failed::Body => Self::Body,
+        }
+    }
+}
+
+/// Which connections a request may go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// A new one.
+    pub(crate) fresh: bool,
+    /// One that can go over to another protocol.
+    pub(crate) http1: bool,
 }
 
 /// This thread's connections to one target.
@@ -81,8 +103,9 @@ impl Answer {
             Self::Http1(Some(connection), _) => connection.poll_frame(context),
             Self::Http1(None, _) => Poll::Ready(None),
             Self::Http2(incoming) => {
-                let frame = Pin::new(incoming).poll_frame(context);
-                frame.map(|frame| frame.map(|frame| frame.map_err(|_| BrokenBody::Torn)))
+                let frame = ready!(Pin::new(incoming).poll_frame(context));
+                let frame = frame.map(|frame| frame.map(|frame| strip::trailers(frame, None)));
+                Poll::Ready(frame.map(|frame| frame.map_err(|_| BrokenBody::Torn)))
             }
         }
     }
@@ -161,41 +184,40 @@ impl Pool {
         }
     }
 
-    /// Sends the request with this body, which is taken; on a connection of its own if `fresh`. What is
-    /// lent here is lent because a future has room for each value that is moved through it.
+    /// Sends the request with this body, which is taken. What is lent here is lent because a future has
+    /// room for each value that is moved through it.
     pub(crate) async fn send(
         self: &Rc<Self>,
         request: &Outgoing,
         body: &mut RequestBody,
-        fresh: bool,
+        how: How,
     ) -> Result<(Response<()>, Answer), NoAnswer> {
-        let kept = self.take(fresh);
+        let kept = self.take(how);
         let was_kept = kept.is_some();
         let opened = match kept {
             Some(kept) => kept,
             // Boxed: what is rare must not make every request's future large.
-            None => Box::pin(self.connect()).await?,
+            None => Box::pin(self.connect(how)).await?,
         };
         match opened {
             Opened::Http1(mut connection) => {
                 let body = std::mem::replace(body, RequestBody::Empty);
                 match connection.send(request, body).await {
                     Ok(response) => {
-                        Ok((response, Answer::Http1(Some(connection), Rc::clone(self))))
+                        let answer = Answer::Http1(Some(connection), Rc::clone(self));
+                        Ok((response, answer))
                     }
-                    Err(Failed::Broke { sent }) => {
-                        let kept = was_kept;
-                        Err(NoAnswer::Broke { kept, sent })
+                    Err(failed) => {
+                        connection.let_go();
+                        Err(NoAnswer::of(failed, was_kept))
                     }
-                    Err(Failed::Malformed(what)) => Err(NoAnswer::Malformed(what)),
-                    Err(Failed::Body) => Err(NoAnswer::Body),
                 }
             }
             Opened::Http2(sender) => Box::pin(self.send_http2(sender, request, body)).await,
         }
     }
 
-    /// One that provably was not sent is sent again on another connection.
+    /// One that provably was not sent is sent again on another connection, but not for ever.
     async fn send_http2(
         self: &Rc<Self>,
         mut sender: http2::SendRequest<RequestBody>,
@@ -203,7 +225,7 @@ impl Pool {
         body: &mut RequestBody,
     ) -> Result<(Response<()>, Answer), NoAnswer> {
         let mut next = std::mem::replace(body, RequestBody::Empty);
-        loop {
+        for _ in 0..UNSENT_AT_MOST {
             let sent = request.request(&self.target.url, next);
             let mut error = match sender.try_send_request(sent).await {
                 Ok(response) => {
@@ -219,35 +241,36 @@ impl Pool {
                 self.shared.borrow_mut().take();
             }
             let Some(unsent) = error.take_message() else {
-                return Err(if error.error().is_user() {
-                    NoAnswer::Body
-                } else {
-                    let (kept, sent) = (true, true);
-                    NoAnswer::Broke { kept, sent }
-                });
+                let sent = Failed::Broke { sent: true };
+                let body = error.error().is_user();
+                return Err(NoAnswer::of(if body { Failed::Body } else { sent }, true));
             };
             next = unsent.into_body();
-            match self.connect().await? {
+            let how = How {
+                fresh: true,
+                http1: false,
+            };
+            match self.connect(how).await? {
                 Opened::Http2(other) => sender = other,
                 Opened::Http1(mut connection) => {
                     let answered = connection.send(request, next).await;
-                    let broke = |_| NoAnswer::Broke {
-                        kept: false,
-                        sent: true,
-                    };
                     let answer = Answer::Http1(Some(connection), Rc::clone(self));
-                    return answered.map(|response| (response, answer)).map_err(broke);
+                    let answered = answered.map(|response| (response, answer));
+                    return answered.map_err(|failed| NoAnswer::of(failed, false));
                 }
             }
         }
+        let (kept, sent) = (false, false);
+        Err(NoAnswer::Broke { kept, sent })
     }
 
-    fn take(&self, fresh: bool) -> Option<Opened> {
-        if fresh {
+    fn take(&self, how: How) -> Option<Opened> {
+        if how.fresh {
             return None;
         }
         if let Some(shared) = self.shared.borrow_mut().as_mut()
             && !shared.sender.is_closed()
+            && !how.http1
         {
             shared.used = tick::since_start();
             return Some(Opened::Http2(shared.sender.clone()));
@@ -261,9 +284,9 @@ impl Pool {
         None
     }
 
-    async fn connect(self: &Rc<Self>) -> Result<Opened, NoAnswer> {
+    async fn connect(self: &Rc<Self>, how: How) -> Result<Opened, NoAnswer> {
         let limit = self.target.connect_timeout;
-        match tokio::time::timeout(limit, self.open()).await {
+        match tokio::time::timeout(limit, self.open(how)).await {
             Ok(result) => result.map_err(NoAnswer::Unreachable),
             Err(_) => Err(NoAnswer::Unreachable(
                 "no connection came about in time: check host, network and proxy, or raise connect_timeout"
@@ -272,13 +295,17 @@ impl Pool {
         }
     }
 
-    async fn open(self: &Rc<Self>) -> Result<Opened, String> {
+    async fn open(self: &Rc<Self>, how: How) -> Result<Opened, String> {
         let target = &self.target;
         let stream = stream(target).await?;
-        let (Some(tls), Some(name)) = (&target.tls, &target.server_name) else {
+        let Some((name, tls)) = &target.tls else {
             return Ok(Opened::Http1(Connection::over(Io::Plain(stream))));
         };
-        let connector = TlsConnector::from(Arc::clone(tls));
+        let mut tls = Arc::clone(tls);
+        if how.http1 {
+            Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let connector = TlsConnector::from(tls);
         let stream = connector.connect(name.clone(), stream).await;
         let stream = stream.map_err(|cause| told(&cause))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use report::{Credential, DeploymentReport, Failure, Report, TokenSource};
 
@@ -39,6 +39,10 @@ use sums::Sums;
 
 /// Probes wait a second by default; what takes longer goes on, and the next probe finds it.
 const READY_WITHIN: Duration = Duration::from_millis(800);
+
+/// Connections at once: probes and scrapes come by ones and twos, and others must not use up what
+/// callers need.
+const AT_ONCE: usize = 128;
 
 /// What the admin listener tells of.
 pub(crate) struct State {
@@ -70,13 +74,18 @@ pub(crate) fn start(bound: Bound, state: State) -> Result<(), String> {
     });
     tokio::spawn(sample(Arc::downgrade(&admin)));
     tokio::spawn(async move {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         loop {
-            match accepting.accept().await {
+            let accepted = accepting.accept().await;
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match accepted {
                 Ok((Stream::Tcp(stream), here)) => {
-                    tokio::spawn(serve(stream, here, Arc::clone(&admin)));
+                    tokio::spawn(serve(stream, here, Arc::clone(&admin), place));
                 }
                 Ok((Stream::Unix(stream), here)) => {
-                    tokio::spawn(serve(stream, here, Arc::clone(&admin)));
+                    tokio::spawn(serve(stream, here, Arc::clone(&admin), place));
                 }
                 Err(cause) => {
                     tracing::warn!(error = %cause.kind(), "an admin connection was not accepted");
@@ -103,7 +112,7 @@ async fn sample(admin: std::sync::Weak<Admin>) {
     }
 }
 
-async fn serve<I>(stream: I, here: Here, admin: Arc<Admin>)
+async fn serve<I>(stream: I, here: Here, admin: Arc<Admin>, _place: OwnedSemaphorePermit)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -114,7 +123,8 @@ where
             Ok::<_, std::convert::Infallible>(answer.map(Full::new))
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: its head has a time limit from the first moment on.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new());
     let _over = builder
         .serve_connection(TokioIo::new(stream), service)
@@ -177,6 +187,11 @@ impl Admin {
         };
         match obtain(Arc::clone(&entry.deployment)).await {
             Ok(()) => ready(),
+            Err(_) if !self.state.private => {
+                let what =
+                    "its credential is not to be had: `gatepass status` on that machine says why\n";
+                text(StatusCode::SERVICE_UNAVAILABLE, what.to_owned())
+            }
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         }
     }

@@ -1,14 +1,12 @@
 //! Requests on the wire: the head, and a body in the one framing that it gets here, whatever framing it
 //! came in.
 
-use gatepass_core::Owned;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use http_body::SizeHint;
 
 use super::Failed;
 use crate::outgoing::Outgoing;
-use crate::strip;
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +110,7 @@ impl Framing {
     }
 
     /// The body has ended.
-    pub(super) fn end(
-        &mut self,
-        trailers: &HeaderMap,
-        owned: Option<&Owned>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failed> {
+    pub(super) fn end(&mut self, trailers: &HeaderMap, out: &mut Vec<u8>) -> Result<(), Failed> {
         match std::mem::replace(self, Self::None) {
             Self::None | Self::Length(0) => Ok(()),
             // It broke off, and must not look whole.
@@ -125,10 +118,7 @@ impl Framing {
             Self::Chunked => {
                 out.extend_from_slice(b"0\r\n");
                 for (name, value) in trailers {
-                    let owned = owned.is_some_and(|owned| owned.has_header(name.as_str()));
-                    if !owned && strip::may_trail(name.as_str()) {
-                        line(name.as_str().as_bytes(), value.as_bytes(), out);
-                    }
+                    line(name.as_str().as_bytes(), value.as_bytes(), out);
                 }
                 out.extend_from_slice(b"\r\n");
                 Ok(())

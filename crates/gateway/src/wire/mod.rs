@@ -15,7 +15,6 @@ mod io; // plain or encrypted
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -23,9 +22,8 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use crate::body::{BrokenBody, RequestBody};
+use crate::body::{BrokenBody, RequestBody, linger};
 use crate::outgoing::Outgoing;
-use crate::routes::Route;
 use decode::{Decoded, Decoder};
 use encode::Framing;
 
@@ -66,8 +64,6 @@ pub(crate) struct Connection {
     deaf: bool,
     decoder: Decoder,
     keeps: bool,
-    /// Whose headers no trailer may be called by.
-    route: Option<Rc<Route>>,
 }
 
 impl Connection {
@@ -87,7 +83,6 @@ impl Connection {
             deaf: false,
             decoder: Decoder::Ended,
             keeps: true,
-            route: None,
         })
     }
 
@@ -100,11 +95,10 @@ impl Connection {
         self.out.clear();
         self.out_at = 0;
         self.framing = encode::head(request, &body.size_hint(), &mut self.out);
-        self.route = (self.framing == Framing::Chunked).then(|| Rc::clone(&request.route));
         self.body = body;
         self.sent = false;
         self.began = false;
-        // Refilled once in a while only: what was handed out of it is given back by then.
+        // Room for the next look at it as well; what was handed out of it is given back by then.
         if self.read.capacity() < READ / 2 {
             self.read.reserve(READ);
         }
@@ -136,7 +130,18 @@ impl Connection {
         }
         // Nobody waits here, so nobody is to be woken.
         let mut nobody = Context::from_waker(Waker::noop());
-        self.poll_read(&mut nobody).is_pending()
+        // Nor is it to be taken for quiet because this task had its share of the runtime.
+        let read = tokio::task::unconstrained(self.io.read_buf(&mut self.read));
+        pin!(read).poll(&mut nobody).is_pending()
+    }
+
+    /// Ends it. A caller that still sends to it is heard out for a moment.
+    pub(crate) fn let_go(&mut self) {
+        if let RequestBody::Streaming(rest, _) =
+            std::mem::replace(&mut self.body, RequestBody::Empty)
+        {
+            linger(rest);
+        }
     }
 
     /// The stream under it, and what was read of another protocol already.
@@ -275,13 +280,11 @@ impl Connection {
                 }
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
-                    let owned = self.route.as_ref();
-                    let owned = owned.map(|route| route.deployment.credentials().owned());
-                    self.framing.end(&trailers, owned, &mut self.out)?;
+                    self.framing.end(&trailers, &mut self.out)?;
                 }
             },
             Some(Err(_)) => return Err(Failed::Body),
-            None => self.framing.end(&HeaderMap::new(), None, &mut self.out)?,
+            None => self.framing.end(&HeaderMap::new(), &mut self.out)?,
         }
         Ok(Poll::Ready(()))
     }

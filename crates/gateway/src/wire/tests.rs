@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
+use crate::routes::Route;
 
 fn outgoing(method: Method) -> Outgoing {
     let mut headers = HeaderMap::new();
@@ -346,8 +347,6 @@ fn a_request_is_framed_once_by_what_is_sent() {
 
 #[test]
 fn chunks_are_framed_and_trailers_sifted() {
-    let owned = Route::for_tests();
-    let owned = owned.deployment.credentials().owned();
     let (mut framing, mut out) = (Framing::Chunked, Vec::new());
     assert_eq!(framing.piece(b"", &mut out), Ok(b"".as_slice()));
     assert!(out.is_empty(), "an empty chunk would be the end");
@@ -365,7 +364,11 @@ fn chunks_are_framed_and_trailers_sifted() {
     ] {
         trailers.insert(name, HeaderValue::from_static("7"));
     }
-    framing.end(&trailers, Some(owned), &mut out).unwrap();
+    let route = Route::for_tests();
+    let owned = route.deployment.credentials().owned();
+    let sifted = crate::strip::trailers(Frame::trailers(trailers), Some(owned));
+    let sifted = sifted.into_trailers().unwrap();
+    framing.end(&sifted, &mut out).unwrap();
     assert_eq!(out, b"0\r\nx-sum: 7\r\n\r\n");
     assert!(framing.has_ended());
 }
@@ -375,10 +378,7 @@ fn a_length_is_kept_to() {
     let mut out = Vec::new();
     let mut framing = Framing::Length(3);
     assert!(framing.piece(b"ab", &mut out).is_ok());
-    assert_eq!(
-        framing.end(&HeaderMap::new(), None, &mut out),
-        Err(Failed::Body)
-    );
+    assert_eq!(framing.end(&HeaderMap::new(), &mut out), Err(Failed::Body));
     let mut framing = Framing::Length(3);
     assert_eq!(framing.piece(b"abcd", &mut out), Err(Failed::Body));
     assert!(out.is_empty());

@@ -142,6 +142,58 @@ async fn either_version_is_spoken_with_the_deployments_certificates() {
     }
 }
 
+#[tokio::test]
+async fn what_callers_do_wrong_is_theirs_over_http2_too() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let seen = Seen::default();
+    let port = upstream(directory.path(), &["h2"], Arc::clone(&seen)).await;
+    let gateway = gateway(
+        port,
+        directory.path(),
+        &format!("{ALL}\nrequest_body_limit = 1000"),
+    );
+    let pieces = (0..100).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 100]));
+    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    let url = format!("{}/m/x", gateway.url());
+    let reply = client().post(url).bearer_auth(KEY).body(body).send().await;
+    let reply = reply.unwrap();
+    assert_eq!(reply.status(), 413);
+    assert!(reply.text().await.unwrap().contains("request_body_limit"));
+}
+
+#[tokio::test]
+async fn what_wants_to_switch_protocols_goes_by_http1() {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(directory.path());
+    let seen = Seen::default();
+    let port = upstream(directory.path(), &["h2", "http/1.1"], Arc::clone(&seen)).await;
+    let gateway = gateway(port, directory.path(), ALL);
+    for upgrade in [false, true, false] {
+        let request = client()
+            .get(format!("{}/m/x", gateway.url()))
+            .bearer_auth(KEY);
+        let request = if upgrade {
+            request
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket")
+        } else {
+            request
+        };
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+    let seen = seen.lock().unwrap();
+    let versions: Vec<_> = seen.iter().map(|seen| &seen[..8]).collect();
+    assert_eq!(versions, ["HTTP/2.0", "HTTP/1.1", "HTTP/2.0"]);
+}
+
+#[tokio::test]
+async fn a_host_that_no_certificate_can_be_for_is_refused() {
+    let text = "[deployments.m]\nurl = \"https://a-.example.com/\"\nauthentication = \"none\"\n";
+    let why = Gateway::start(&options(), &parse(text)).unwrap_err();
+    assert!(why.contains("no certificate can be for its host"), "{why}");
+}
+
 /// What a caller of this gateway gets, over which version and before which certificate.
 async fn call(gateway: &Gateway, ca: &Path, version: reqwest::Version) -> reqwest::Result<String> {
     let ca = reqwest::Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();

@@ -370,6 +370,77 @@ async fn a_slow_reader_holds_little_of_a_long_answer() {
 }
 
 #[tokio::test]
+async fn a_caller_that_never_reads_its_answer_is_let_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let text = format!(
+        "[deployments.m]\nurl = \"http://{upstream}/\"\nauthentication = \"none\"\nidle_timeout = 0.3\n\
+         in_flight_limit = 1\n{}",
+        keys()
+    );
+    let mut options = options();
+    options.quiet_timeout = Duration::from_millis(500);
+    let gateway = Gateway::start(&options, &parse(&text)).unwrap();
+    let _caller = send(&gateway, "GET /m HTTP/1.1").await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    let start = "HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n";
+    upstream.write_all(start.as_bytes()).await.unwrap();
+    let piece = vec![b'x'; 64 * 1024];
+    // Its connection to the upstream is closed in the end, and its place is free again.
+    let endless = async { while upstream.write_all(&piece).await.is_ok() {} };
+    let closed = tokio::time::timeout(Duration::from_secs(20), endless).await;
+    assert!(closed.is_ok(), "it was never let go");
+    until("nobody is connected", async || gateway.connections() == 0).await;
+    let mut next = send(&gateway, "GET /m HTTP/1.1").await;
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    upstream
+        .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(head(&mut next).await.starts_with("HTTP/1.1 204"));
+}
+
+#[tokio::test]
+async fn an_early_answer_is_seen_by_a_caller_who_still_sends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "").await;
+    let url = format!("{}/m", gateway.url());
+    let body = vec![b'x'; 8 * 1024 * 1024];
+    let call = tokio::spawn(client().post(url).bearer_auth(KEY).body(body).send());
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    head(&mut upstream).await;
+    let early =
+        "HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 4\r\n\r\nmuch";
+    upstream.write_all(early.as_bytes()).await.unwrap();
+    let reply = call.await.unwrap().unwrap();
+    assert_eq!(reply.status(), 413);
+    assert!(!reply.headers().contains_key("x-gatepass-error"));
+    assert_eq!(reply.text().await.unwrap(), "much");
+}
+
+#[tokio::test]
+async fn an_upstream_that_speaks_something_else_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "").await;
+    let url = format!("{}/m", gateway.url());
+    let call = tokio::spawn(client().get(url).bearer_auth(KEY).send());
+    let mut upstream = listener.accept().await.unwrap().0;
+    upstream
+        .write_all(b"SSH-2.0-OpenSSH_9.2\r\n")
+        .await
+        .unwrap();
+    let reply = call.await.unwrap().unwrap();
+    assert_eq!(reply.status(), 502);
+    let why = reply.text().await.unwrap();
+    assert!(
+        why.contains("no HTTP answer") && why.contains("check its URL and port"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
 async fn quiet_connections_end_and_busy_ones_do_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = listener.local_addr().unwrap();
