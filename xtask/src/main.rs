@@ -41,7 +41,7 @@ const USAGE: &str = "usage: cargo xtask TASK
   soak        the gateway before thousands of connections, long streams, servers killed and
               restarted; --short is the part that belongs to the tests
   admin       the gateway's page in Chromium, its metrics before promtool
-  sdk         the OpenAI SDK for Python through `gatepass exec`
+  sdk         the OpenAI SDK for Python, LangChain and LiteLLM through `gatepass exec`
   bench-gateway  the gateway beside nginx and Envoy (wrk); --access-log has all write one, --tls
               encrypts towards the upstream, --http2 has callers speak it (h2load)
   bench-call  instructions of a call beside bare reqwest (valgrind)";

@@ -1,4 +1,5 @@
-//! The OpenAI SDK for Python through `gatepass exec`, before a server that speaks OpenAI's API.
+//! The OpenAI SDK for Python, LangChain and LiteLLM through `gatepass exec`, before a server that speaks
+//! OpenAI's API.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +15,8 @@ use crate::{python, shell};
 
 const OPENAI: &str = "openai==3.57.0";
 const LLMOCK: &str = "llmock==0.2.2";
+const LANGCHAIN: &str = "langchain-openai==1.7.4";
+const LITELLM: &str = "litellm==1.110.2";
 const UPSTREAM_KEY: &str = "up-c4nary";
 
 /// Chat, streamed chat and embeddings; nothing but the environment tells it where.
@@ -32,6 +35,32 @@ print("streamed chat:", len(pieces), "pieces")
 vectors = client.embeddings.create(model="text-embedding-3-small", input=["a", "b"])
 assert len(vectors.data) == 2, vectors
 print("embeddings:", len(vectors.data), "of", len(vectors.data[0].embedding), "numbers")
+"#;
+
+/// The same by LangChain, told where by its arguments.
+const LANGCHAIN_WORKS: &str = r#"
+import os
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(model="gpt-4o", base_url=os.environ["GATEPASS_URL"], api_key=os.environ["GATEPASS_KEY"])
+answer = model.invoke("hello")
+assert answer.content, answer
+pieces = [piece.content for piece in model.stream("hello")]
+assert len(pieces) > 2, pieces
+print("LangChain:", len(pieces), "pieces")
+"#;
+
+/// And by LiteLLM.
+const LITELLM_WORKS: &str = r#"
+import os
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+import litellm
+messages = [{"role": "user", "content": "hello"}]
+where = {"api_base": os.environ["GATEPASS_URL"], "api_key": os.environ["GATEPASS_KEY"]}
+answer = litellm.completion(model="openai/gpt-4o", messages=messages, **where)
+assert answer.choices[0].message.content, answer
+pieces = [piece for piece in litellm.completion(model="openai/gpt-4o", messages=messages, stream=True, **where)]
+assert len(pieces) > 2, pieces
+print("LiteLLM:", len(pieces), "pieces")
 "#;
 
 /// A fault that asking again cannot help is sent once and told in words that help; one that it may
@@ -63,6 +92,10 @@ pub(crate) fn run() -> Result<(), String> {
         python::install(OPENAI, true)?,
         python::install(LLMOCK, true)?,
     );
+    let (langchain, litellm) = (
+        python::install(LANGCHAIN, true)?,
+        python::install(LITELLM, true)?,
+    );
     shell::run(&mut shell::cargo(&[
         "build",
         "--locked",
@@ -93,6 +126,8 @@ pub(crate) fn run() -> Result<(), String> {
     let path = shell::root().join("target/sdk.toml");
     fs::write(&path, config).map_err(|cause| format!("target/sdk.toml: {cause}"))?;
     exec(&path, "gpt", WORKS, &openai, [])?;
+    exec(&path, "gpt", LANGCHAIN_WORKS, &langchain, [])?;
+    exec(&path, "gpt", LITELLM_WORKS, &litellm, [])?;
     let refused = [
         ("SAYS", "check client_id and client_secret"),
         ("HOW", "sent once"),
