@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::command::Gatepass;
 use crate::servers::{self, Servers};
+use crate::serving::{Serving, get};
 
 fn config(servers: &Servers) -> String {
     let (nginx, token_url) = (&servers.nginx.base, servers.oauth.token_url());
@@ -176,6 +177,45 @@ fn a_private_ca_and_a_client_certificate(servers: &Servers) {
     );
     // `localhost` is another origin than `127.0.0.1`: the certificate stays at home as well.
     check("mutual", "/moved/x", 22, "answered 403");
+}
+
+/// The gateway before nginx: connections are kept, the client certificate is shown, HTTP/2 is spoken, and
+/// real tokens are put on.
+#[test]
+fn the_gateway_calls_a_real_server() {
+    let Some(servers) = servers::start() else {
+        return;
+    };
+    let (nginx, path) = (&servers.nginx, |name: &str| {
+        servers.nginx.file(name).display().to_string()
+    });
+    let config = format!(
+        "[deployments.plain]\nbase_url = \"{}\"\nauthentication = \"bearer\"\ntoken = \"tok-~+/=.static\"\n\
+         [deployments.mutual]\nbase_url = \"{}\"\nauthentication = \"none\"\nca_file = \"{}\"\n\
+         client_cert = \"{}\"\nclient_key = \"{}\"\n{}",
+        nginx.base,
+        nginx.tls,
+        path("ca.pem"),
+        path("client.pem"),
+        path("client.key"),
+        config(&servers)
+    );
+    let gatepass = Gatepass::new(&config);
+    let mut serving = Serving::start(&gatepass, &["--threads", "1"]);
+    let url = serving.line("listening on ");
+    let key = serving.line("GATEPASS_KEY=");
+    let check = |path: &str, status: u16, holds: &str| {
+        let got = get(&format!("{url}{path}"), &key);
+        assert_eq!(got.0, status, "{path}: {}", got.1);
+        assert!(got.1.contains(holds), "{path}: {}", got.1);
+    };
+    for number in 1..=5 {
+        check("/plain/kept/x", 200, &format!("request {number} here"));
+    }
+    for _ in 0..3 {
+        check("/mutual/mutual/x", 200, "mutual ok HTTP/2.0");
+    }
+    check("/short/oauth/model", 200, "model ok");
 }
 
 fn a_token_crosses_its_expiry(servers: &Servers, gatepass: &Gatepass) {
