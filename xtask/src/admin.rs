@@ -35,11 +35,7 @@ pub(crate) fn run() -> Result<(), String> {
         "-p",
         "gatepass-cli",
     ]))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|cause| format!("no runtime: {cause}"))?;
+    let runtime = shell::runtime(1)?;
     let (tokens, model) = runtime
         .block_on(async {
             let tokens = TokenServer::start().await?.client("id", CANARY);

@@ -102,11 +102,7 @@ pub(crate) fn run() -> Result<(), String> {
         "-p",
         "gatepass-cli",
     ]))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|cause| format!("no runtime: {cause}"))?;
+    let runtime = shell::runtime(1)?;
     let (server, server_port) = start_server(&llmock)?;
     let recorded = Arc::new(Mutex::new(Vec::new()));
     let (port, tokens) = runtime.block_on(async {

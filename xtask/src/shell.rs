@@ -9,6 +9,15 @@ pub(crate) fn root() -> PathBuf {
     here.parent().map(Path::to_owned).unwrap_or_default()
 }
 
+/// A runtime for servers that run beside what is under test.
+pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|cause| format!("no runtime: {cause}"))
+}
+
 /// The cargo that runs this task, at the root.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

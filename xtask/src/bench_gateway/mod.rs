@@ -110,11 +110,7 @@ pub(crate) fn run(mode: Mode) -> Result<(), String> {
     shell::run(&mut shell::cargo(&build))?;
     let directory = shell::root().join("target/bench-gateway");
     fs::create_dir_all(&directory).map_err(|cause| format!("target/bench-gateway: {cause}"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|cause| format!("no runtime: {cause}"))?;
+    let runtime = shell::runtime(1)?;
     let tokens = runtime
         .block_on(TokenServer::start())
         .map_err(|cause| format!("no token server: {cause}"))?

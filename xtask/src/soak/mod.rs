@@ -58,11 +58,7 @@ pub(crate) fn run(short: bool) -> Result<(), String> {
     let profile: &[&str] = if scale.release { &["--release"] } else { &[] };
     let build = [&["build", "--locked", "-p", "gatepass-cli"], profile].concat();
     shell::run(&mut shell::cargo(&build))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|cause| format!("no runtime: {cause}"))?;
+    let runtime = shell::runtime(2)?;
     runtime.block_on(all(scale))
 }
 

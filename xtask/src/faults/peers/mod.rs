@@ -85,11 +85,7 @@ pub(crate) fn run(name: &str, write: bool) -> Result<(), String> {
         "gatepass" => gatepass::version(),
         other => return Err(format!("no peer `{other}`: {PEERS}")),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|cause| format!("no runtime: {cause}"))?;
+    let runtime = shell::runtime(2)?;
     let rows = runtime.block_on(all(name))?;
     let text = table(&version, &rows)?;
     if !write {
