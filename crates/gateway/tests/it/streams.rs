@@ -67,6 +67,33 @@ async fn an_answer_streams_piece_by_piece() {
 }
 
 #[tokio::test]
+async fn trailers_go_on_both_ways_but_for_credentials() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = before_raw(&listener, "").await;
+    let ask = "POST /m HTTP/1.1\r\nte: trailers\r\ntransfer-encoding: chunked\r\ntrailer: x-sum";
+    let mut caller = send(&gateway, ask).await;
+    caller
+        .write_all(b"2\r\nhi\r\n0\r\nx-sum: 1\r\nauthorization: Bearer mine\r\n\r\n")
+        .await
+        .unwrap();
+    let mut upstream = BufReader::new(listener.accept().await.unwrap().0);
+    let got = head(&mut upstream).await;
+    assert!(got.contains("te: trailers"), "{got}");
+    let want = "2\r\nhi\r\n0\r\nx-sum: 1\r\n\r\n";
+    let mut got = vec![0; want.len()];
+    upstream.read_exact(&mut got).await.unwrap();
+    assert_eq!(String::from_utf8(got).unwrap(), want);
+    let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum, x-gatepass-error\r\n\r\n\
+                  2\r\nok\r\n0\r\nx-sum: 2\r\nx-gatepass-error: gateway\r\n\r\n";
+    upstream.write_all(answer.as_bytes()).await.unwrap();
+    assert!(head(&mut caller).await.contains("trailer: x-sum"));
+    let want = "2\r\nok\r\n0\r\nx-sum: 2\r\n\r\n";
+    let mut got = vec![0; want.len()];
+    caller.read_exact(&mut got).await.unwrap();
+    assert_eq!(String::from_utf8(got).unwrap(), want);
+}
+
+#[tokio::test]
 async fn a_request_streams_piece_by_piece() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = before_raw(&listener, "").await;
