@@ -1,5 +1,4 @@
-//! Bodies on their way through: upstream with a copy for one replay, downstream with an end that is
-//! told.
+//! A request's body on its way upstream, with a copy for one replay.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,16 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_core::BodyView;
+use http::header::EXPECT;
+use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use crate::account::Account;
-use crate::forward::UnderWay;
 use crate::routes::Route;
 use crate::strip;
 use crate::tick::{Deadline, before};
-use crate::upstream::Answer;
 
 /// Why a body broke off; both sides are torn with it, so that no half answer looks whole.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +141,14 @@ impl Copy {
     }
 }
 
+/// Has a request that goes no further ended in a way that its sender sees the answer.
+pub(crate) fn leave(request: Request<Incoming>) {
+    let asks_first = request.headers().contains_key(EXPECT);
+    if request.version() < Version::HTTP_2 && !asks_first {
+        linger(request.into_body());
+    }
+}
+
 /// Reads for a moment what nobody wants: whoever still sends would not see the answer, for a connection
 /// that is closed under what was sent is reset.
 pub(crate) fn linger(mut rest: Incoming) {
@@ -167,7 +173,7 @@ pub(crate) fn linger(mut rest: Incoming) {
 }
 
 /// In bytes.
-fn length(pieces: &VecDeque<Bytes>) -> u64 {
+pub(crate) fn length(pieces: &VecDeque<Bytes>) -> u64 {
     pieces.iter().map(|piece| piece.len() as u64).sum()
 }
 
@@ -225,148 +231,6 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Pieces(pieces) => SizeHint::with_exact(length(pieces)),
             Self::Streaming(incoming, _) => incoming.size_hint(),
-        }
-    }
-}
-
-/// What goes downstream; its request is under way until it ends.
-pub(crate) struct AnswerBody {
-    from: From,
-    /// None where something else is under way in its stead.
-    _under_way: Option<UnderWay>,
-}
-
-enum From {
-    /// The gateway's own words.
-    Gateway(Option<Bytes>),
-    Upstream(Box<Passing>),
-}
-
-/// An upstream's body on its way downstream.
-pub(crate) struct Passing {
-    pub(crate) incoming: Answer,
-    /// Read already, to see whether a token was rejected.
-    pub(crate) peeked: VecDeque<Bytes>,
-    /// It broke off after what was read.
-    pub(crate) cut: bool,
-    /// For the whole call, where there is such a limit.
-    pub(crate) total: Option<Deadline>,
-    pub(crate) deadline: Deadline,
-    pub(crate) idle: Duration,
-    pub(crate) account: Option<Account>,
-}
-
-impl AnswerBody {
-    pub(crate) fn own(bytes: Bytes, under_way: Option<UnderWay>) -> Self {
-        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Self {
-            from: From::Gateway(bytes),
-            _under_way: under_way,
-        }
-    }
-
-    pub(crate) fn passing(passing: Box<Passing>, under_way: UnderWay) -> Self {
-        Self {
-            from: From::Upstream(passing),
-            _under_way: Some(under_way),
-        }
-    }
-}
-
-impl Passing {
-    fn finish(&mut self) {
-        self.incoming.give_back();
-        if let Some(account) = &mut self.account {
-            account.ended(true);
-        }
-    }
-
-    fn broke(&mut self, why: BrokenBody) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        if let Some(account) = &mut self.account {
-            account.broke(&why.to_string());
-        }
-        Poll::Ready(Some(Err(why)))
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BrokenBody;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
-        let passing = match &mut self.get_mut().from {
-            From::Gateway(bytes) => {
-                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
-            }
-            From::Upstream(passing) => passing,
-        };
-        if let Some(piece) = passing.peeked.pop_front() {
-            if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
-                passing.finish();
-            }
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if std::mem::take(&mut passing.cut) {
-            return passing.broke(BrokenBody::Cut);
-        }
-        let over = |total: &Deadline, context: &mut Context<'_>| total.poll_passed(context);
-        if passing
-            .total
-            .as_ref()
-            .is_some_and(|total| over(total, context))
-        {
-            return passing.broke(BrokenBody::Total);
-        }
-        let frame = match passing.incoming.poll_frame(context) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending if passing.deadline.poll_passed(context) => {
-                return passing.broke(BrokenBody::Idle);
-            }
-            Poll::Pending => return Poll::Pending,
-        };
-        match frame {
-            Some(Ok(frame)) => {
-                passing.deadline.set(passing.idle);
-                if passing.incoming.is_end_stream() {
-                    passing.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(why)) => passing.broke(why),
-            None => {
-                passing.finish();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.from {
-            From::Gateway(bytes) => bytes.is_none(),
-            From::Upstream(passing) => {
-                passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream()
-            }
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.from {
-            From::Gateway(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            From::Upstream(passing) => {
-                let peeked = length(&passing.peeked);
-                let rest = passing.incoming.size_hint();
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower() + peeked);
-                if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper + peeked);
-                }
-                hint
-            }
         }
     }
 }

@@ -18,13 +18,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use crate::account::Account;
-use crate::body::{Copy, Passing, Repeat, RequestBody, linger};
-use crate::forward::{REQUEST_ID, leave};
+use crate::answer::Passing;
+use crate::body::{Copy, Repeat, RequestBody, leave, linger};
 use crate::guard;
 use crate::outgoing::{Outgoing, parsed};
 use crate::problem::{Part, Problem};
 use crate::routes::Route;
-use crate::strip;
+use crate::strip::{self, REQUEST_ID};
 use crate::tick::{Deadline, before};
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, How, NoAnswer};

@@ -4,28 +4,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gatepass_config::AccessLog;
-use http::header::EXPECT;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::access_log::{Ended, Line, Trace};
 use crate::account::Account;
-use crate::body::{AnswerBody, linger};
+use crate::answer::AnswerBody;
+use crate::body::leave;
 use crate::call::{Admitted, Call, Next};
-use crate::guard::{self, Here};
+use crate::guard;
+use crate::met::{Met, UnderWay};
 use crate::problem::{Part, Problem};
 use crate::routes::{Books, Local, Route, Snapshot};
-use crate::strip;
-use crate::tick::Deadline;
-
-/// How long after its deadline a request may still be under way.
-const STUCK: Duration = Duration::from_secs(2);
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::strip::{self, REQUEST_ID};
 
 /// What one thread serves with.
 pub(crate) struct Worker {
@@ -157,13 +152,7 @@ impl Worker {
             request_id: &request_id,
             found,
             switching,
-            deadline: if request.version() == Version::HTTP_2 {
-                Deadline::new()
-            } else {
-                // One request at a time on this connection.
-                connection.deadline.clear();
-                connection.deadline.clone()
-            },
+            deadline: connection.deadline(request.version()),
         };
         match Call::new(admitted, request, &mut account) {
             Ok(call) => Answering {
@@ -262,97 +251,6 @@ impl Answering {
     }
 }
 
-/// What is known of a caller's connection.
-pub(crate) struct Met {
-    here: Here,
-    deadline: Deadline,
-    /// The Host it was last let in by, under which configuration; callers send the same one again
-    /// and again.
-    host: RefCell<Option<(u64, Box<[u8]>)>>,
-    quiet: Rc<Quiet>,
-}
-
-/// How long a connection may go on with no request under way.
-pub(crate) struct Quiet {
-    deadline: Deadline,
-    limit: Duration,
-    under_way: Cell<usize>,
-    /// The thread serves on for as long as anything holds it.
-    _own: Rc<()>,
-}
-
-impl Quiet {
-    /// Whether it has been quiet for too long; if not, the task is woken when it may be.
-    pub(crate) fn poll_too_long(&self, context: &mut Context<'_>) -> bool {
-        if !self.deadline.poll_passed(context) {
-            return false;
-        }
-        self.deadline.set(self.limit);
-        self.under_way.get() == 0
-    }
-}
-
-/// A request under way, until its answer has ended.
-pub(crate) struct UnderWay(Rc<Quiet>);
-
-impl UnderWay {
-    fn on(connection: &Met) -> Self {
-        let quiet = Rc::clone(&connection.quiet);
-        quiet.under_way.set(quiet.under_way.get() + 1);
-        Self(quiet)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get() - 1);
-        self.0.deadline.set(self.0.limit);
-    }
-}
-
-impl Met {
-    /// A connection to this end, which may be quiet for so long.
-    pub(crate) fn at(here: Here, limit: Duration, own: Rc<()>) -> Self {
-        let deadline = Deadline::new();
-        deadline.set(limit);
-        Self {
-            here,
-            deadline: Deadline::new(),
-            host: RefCell::default(),
-            quiet: Rc::new(Quiet {
-                deadline,
-                limit,
-                under_way: Cell::new(0),
-                _own: own,
-            }),
-        }
-    }
-
-    /// Whether a request under way is long past its deadline: a caller that does not read its answer
-    /// keeps the answer from being looked at.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.quiet.under_way.get() > 0 && self.deadline.passed_for(STUCK)
-    }
-
-    pub(crate) fn quiet(&self) -> Rc<Quiet> {
-        Rc::clone(&self.quiet)
-    }
-
-    fn knows(&self, seen: &strip::Seen<'_>, uri: &Uri, generation: u64) -> bool {
-        let known = self.host.borrow();
-        let same = known
-            .as_ref()
-            .zip(seen.host)
-            .is_some_and(|((since, host), now)| *since == generation && **host == *now.as_bytes());
-        same && !seen.second_host && uri.authority().is_none()
-    }
-
-    fn remember(&self, seen: &strip::Seen<'_>, generation: u64) {
-        // A copy of its own: a clone would keep the whole head in memory.
-        *self.host.borrow_mut() = seen.host.map(|host| (generation, host.as_bytes().into()));
-    }
-}
-
 /// Whether the request may be served, and by what: the route, the caller, where the rest of the path
 /// begins.
 fn admit<'a>(
@@ -362,10 +260,7 @@ fn admit<'a>(
     local: &'a Local,
 ) -> Result<(&'a Rc<Route>, usize, usize), Problem> {
     let snapshot = &local.snapshot;
-    if !connection.knows(seen, request.uri(), snapshot.generation) {
-        guard::host(seen, request.uri(), connection.here, &snapshot.hosts)?;
-        connection.remember(seen, snapshot.generation);
-    }
+    connection.let_in(seen, request.uri(), snapshot.generation, &snapshot.hosts)?;
     guard::origin(seen)?;
     guard::framing(seen)?;
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
@@ -386,12 +281,4 @@ fn admit<'a>(
         .filter(|_| snapshot.callers.allows(caller, name));
     let route = route.ok_or_else(|| Problem::unknown(name))?;
     Ok((route, caller, start + name.len()))
-}
-
-/// Has a request that goes no further ended in a way that its sender sees the answer.
-pub(crate) fn leave(request: Request<Incoming>) {
-    let asks_first = request.headers().contains_key(EXPECT);
-    if request.version() < Version::HTTP_2 && !asks_first {
-        linger(request.into_body());
-    }
 }

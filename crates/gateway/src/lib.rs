@@ -13,7 +13,8 @@
 mod access_log; // what is written down
 mod account; // what is counted
 mod admin; // health, metrics, what is where
-mod body; // bodies on their way through
+mod answer; // an answer's body on its way
+mod body; // a request's body on its way
 mod call; // one request to one deployment
 mod clock; // what durations are measured by
 mod exchanges; // token exchanges as metrics
@@ -21,6 +22,7 @@ mod forward; // the life of a request: checked, routed, called for
 mod gateway; // started, reloaded, drained
 mod guard; // who may speak to it
 mod keys; // of callers
+mod met; // what is known of a caller's connection
 mod outgoing; // a request head on its way
 mod problem; // errors of its own
 mod prove; // credentials before a reload

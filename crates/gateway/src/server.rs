@@ -21,8 +21,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::access_log;
-use crate::forward::{Ids, Met, Newest, Worker};
+use crate::forward::{Ids, Newest, Worker};
 use crate::guard::Here;
+use crate::met::Met;
 use crate::routes::{Books, Ledger, Local};
 use crate::tick::{self, Deadline, StepTimer};
 use crate::upstream::LocalExecutor;

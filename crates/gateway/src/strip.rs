@@ -9,6 +9,9 @@ use http::header::{
 };
 use http_body::Frame;
 
+/// Told apart by it in logs, on both sides.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// What one look at all headers of a request found.
 #[derive(Debug, Default)]
 pub(crate) struct Seen<'a> {

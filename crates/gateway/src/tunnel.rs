@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::account::Account;
-use crate::forward::UnderWay;
+use crate::met::UnderWay;
 use crate::tick::{Deadline, before};
 use crate::wire::Io;
 
