@@ -22,7 +22,10 @@ async fn more_than_the_limit_at_once_is_told_to_come_back() {
         .map(|_| tokio::spawn(kit.client.get(kit.url("/other")).bearer_auth(KEY).send()))
         .collect();
     let line = "gatepass_in_flight{deployment=\"other\",caller=\"tests\"}";
-    until("both are under way", async || kit.metric(line).await == 2).await;
+    until("both are under way", async || {
+        kit.counted(line).await == Some(2)
+    })
+    .await;
     // A reload in between forgets nothing.
     let text = format!("{}{}", kit.config(LIMITED), keys());
     kit.gateway.reload(&parse(&text)).unwrap();
@@ -38,7 +41,10 @@ async fn more_than_the_limit_at_once_is_told_to_come_back() {
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().text().await.unwrap(), "late");
     }
-    until("both have ended", async || kit.metric(line).await == 0).await;
+    until("both have ended", async || {
+        kit.counted(line).await == Some(0)
+    })
+    .await;
     for _ in 0..5 {
         let reply = kit.get("/other").await;
         assert_eq!(reply.status(), 200, "a refused one takes no place");

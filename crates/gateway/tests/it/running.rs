@@ -91,7 +91,10 @@ async fn draining_ends_what_is_under_way_and_takes_nothing_new() {
     );
     let slow = tokio::spawn(kit.client.get(kit.url("/other")).bearer_auth(KEY).send());
     let line = "gatepass_in_flight{deployment=\"other\",caller=\"tests\"}";
-    until("it is under way", async || kit.metric(line).await == 1).await;
+    until("it is under way", async || {
+        kit.counted(line).await == Some(1)
+    })
+    .await;
     let admin = kit.gateway.admin_url().unwrap().to_owned();
     let address = kit.address();
     assert!(kit.gateway.drain(Duration::from_secs(10)).await);
