@@ -59,7 +59,12 @@ impl AnswerBody {
 }
 
 impl Passing {
-    fn finish(&mut self) {
+    /// Whether all of it was passed on.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.peeked.is_empty() && !self.cut && self.incoming.is_end_stream()
+    }
+
+    pub(crate) fn finish(&mut self) {
         self.incoming.give_back();
         if let Some(account) = &mut self.account {
             account.ended(true);
@@ -89,7 +94,7 @@ impl Body for AnswerBody {
             From::Upstream(passing) => passing,
         };
         if let Some(piece) = passing.peeked.pop_front() {
-            if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
+            if passing.has_ended() {
                 passing.finish();
             }
             return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -97,12 +102,8 @@ impl Body for AnswerBody {
         if std::mem::take(&mut passing.cut) {
             return passing.broke(BrokenBody::Cut);
         }
-        let over = |total: &Deadline, context: &mut Context<'_>| total.poll_passed(context);
-        if passing
-            .total
-            .as_ref()
-            .is_some_and(|total| over(total, context))
-        {
+        let total = passing.total.as_ref();
+        if total.is_some_and(|total| total.poll_passed(context)) {
             return passing.broke(BrokenBody::Total);
         }
         let frame = match passing.incoming.poll_frame(context) {
@@ -115,7 +116,7 @@ impl Body for AnswerBody {
         match frame {
             Some(Ok(frame)) => {
                 passing.deadline.set(passing.idle);
-                if passing.incoming.is_end_stream() {
+                if passing.has_ended() {
                     passing.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -131,9 +132,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.from {
             From::Gateway(bytes) => bytes.is_none(),
-            From::Upstream(passing) => {
-                passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream()
-            }
+            From::Upstream(passing) => passing.has_ended(),
         }
     }
 

@@ -324,14 +324,12 @@ impl Call {
     }
 
     fn too_late(&self) -> Problem {
+        let total = self.deployment().transport().total_timeout;
+        let limit = total.map_or(self.first_byte, |total| total.min(self.first_byte));
         let detail = format!(
             "deployment \"{}\" did not begin to answer within {} s: raise first_byte_timeout (or total_timeout) if that is normal",
             self.deployment().name(),
-            {
-                let settings = self.deployment().transport();
-                let total = settings.total_timeout.unwrap_or(self.first_byte);
-                total.min(self.first_byte).as_secs()
-            }
+            limit.as_secs()
         );
         Problem::upstream(StatusCode::GATEWAY_TIMEOUT, detail)
     }
@@ -340,7 +338,7 @@ impl Call {
         let name = self.deployment().name();
         match why {
             // Over HTTP/2 the stream is reset, whoever broke it.
-            NoAnswer::Broke { .. } if self.repeat.is_too_long() => self.too_long(),
+            NoAnswer::Broke { .. } | NoAnswer::Body if self.repeat.is_too_long() => self.too_long(),
             NoAnswer::Broke { .. } if self.repeat.is_torn() => self.no_answer(NoAnswer::Body),
             NoAnswer::Unreachable(what) => Problem::upstream(
                 StatusCode::BAD_GATEWAY,
@@ -358,7 +356,6 @@ impl Call {
                     "deployment \"{name}\" answered with what is no HTTP answer ({what}): check its URL and port"
                 ),
             ),
-            NoAnswer::Body if self.repeat.is_too_long() => self.too_long(),
             NoAnswer::Body => Problem::new(
                 StatusCode::BAD_REQUEST,
                 Part::Gateway,

@@ -234,11 +234,9 @@ impl Answering {
         account.passed(response.status());
         match next {
             Next::Body(mut passing) => {
-                if passing.peeked.is_empty() && !passing.cut && passing.incoming.is_end_stream() {
-                    passing.incoming.give_back();
-                    account.ended(true);
-                } else {
-                    passing.account = Some(account);
+                passing.account = Some(account);
+                if passing.has_ended() {
+                    passing.finish();
                 }
                 response.map(|()| AnswerBody::passing(passing, under_way))
             }

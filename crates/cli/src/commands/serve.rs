@@ -17,6 +17,8 @@ use crate::exit::{self, Failure};
 use crate::output;
 use crate::registry::registry_observed;
 
+/// Where the admin listener is, unless somebody says otherwise.
+pub(super) const ADMIN: &str = "127.0.0.1:4781";
 /// How often the configuration's content is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// When a configuration that wants for a secret is tried again.
@@ -91,7 +93,7 @@ fn options(args: &ServeArgs, config: &Config) -> Result<Options, Failure> {
         place.map_err(|what| Failure::usage(format!("{key} {what}")))
     };
     let listen = place("listen", &args.listen, &settings.listen, "127.0.0.1:4780")?;
-    let admin = place("admin", &args.admin, &settings.admin, "127.0.0.1:4781")?;
+    let admin = place("admin", &args.admin, &settings.admin, ADMIN)?;
     let mut options = Options::on(listen);
     options.admin = Some(admin);
     options.tls = match (&args.tls_cert, &args.tls_key) {
@@ -153,10 +155,7 @@ impl Reloads {
         let loaded = super::load_with(globals, registry);
         let config = match loaded {
             Ok(config) => config,
-            Err(failure) => {
-                gateway.rejected(failure.message());
-                return self.tell(failure.message());
-            }
+            Err(failure) => return self.reject(gateway, failure.message()),
         };
         let warnings = match gateway.prove(&config).await {
             Ok(warnings) => warnings,
@@ -164,8 +163,7 @@ impl Reloads {
                 if why.is_missing() {
                     self.again_at = Some(Instant::now() + AGAIN);
                 }
-                gateway.rejected(&why.to_string());
-                return self.tell(&why.to_string());
+                return self.reject(gateway, &why.to_string());
             }
         };
         if let Err(why) = gateway.reload(&config) {
@@ -176,6 +174,12 @@ impl Reloads {
         for warning in warnings {
             output::note(&format!("gatepass: taken over all the same: {warning}"));
         }
+    }
+
+    /// What did not get as far as the gateway.
+    fn reject(&mut self, gateway: &Gateway, why: &str) {
+        gateway.rejected(why);
+        self.tell(why);
     }
 
     /// Once for each thing that is wrong.

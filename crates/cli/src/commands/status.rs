@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gatepass_gateway::{DeploymentReport, Listen, Report};
 
+use super::serve::ADMIN;
 use crate::args::{Format, Globals, StatusArgs};
 use crate::exit::{self, Failure};
 use crate::output::{self, Colour};
@@ -46,7 +47,7 @@ fn place(args: &StatusArgs, globals: &Globals) -> Result<Listen, Failure> {
             Err(_) => None,
         },
     };
-    let text = text.unwrap_or_else(|| "127.0.0.1:4781".to_owned());
+    let text = text.unwrap_or_else(|| ADMIN.to_owned());
     let bare = text.strip_prefix("http://").unwrap_or(&text);
     let place: Result<Listen, String> = bare.trim_end_matches('/').parse();
     place.map_err(|what| Failure::usage(format!("admin {what}")))
@@ -106,9 +107,9 @@ impl Asked {
 
 fn in_words(report: &Report, colour: Colour) -> String {
     let mut text = format!(
-        "gatepass {}, up {} s, connections {}, reloads {}{}\n",
+        "gatepass {}, up {}, connections {}, reloads {}{}\n",
         report.version,
-        report.uptime_seconds,
+        report.uptime(),
         report.connections,
         report.generation,
         if report.draining { ", draining" } else { "" },
@@ -142,9 +143,9 @@ fn in_words(report: &Report, colour: Colour) -> String {
     for deployment in &report.deployments {
         if let Some(failure) = &deployment.last_failure {
             text.push_str(&format!(
-                "\n\n{}: {} s ago, {} ({})\n  {}",
+                "\n\n{}: {} ago, {} ({})\n  {}",
                 colour.bold(&deployment.name),
-                failure.seconds_ago,
+                failure.age(),
                 colour.red(&failure.status.to_string()),
                 failure.part.replace('_', " "),
                 failure.message

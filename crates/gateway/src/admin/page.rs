@@ -58,7 +58,7 @@ fn html(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"5\">\
          <style>{STYLE}</style><h1>Gatepass</h1><p class=\"facts\">version {}, up {}, {} open, {}{}</p>",
         escape(&report.version),
-        span(report.uptime_seconds),
+        report.uptime(),
         plural(report.connections, "connection"),
         plural(report.generation, "reload"),
         if report.draining { ", draining" } else { "" },
@@ -153,7 +153,7 @@ fn row(out: &mut String, deployment: &DeploymentReport) {
                 } else {
                     " old"
                 },
-                span(failure.seconds_ago),
+                failure.age(),
                 failure.status,
                 escape(&failure.part.replace('_', " ")),
                 escape(&failure.message)

@@ -198,6 +198,22 @@ impl Credential {
     }
 }
 
+impl Report {
+    /// How long it runs, for people.
+    #[must_use]
+    pub fn uptime(&self) -> String {
+        span(self.uptime_seconds)
+    }
+}
+
+impl Failure {
+    /// How long ago it was, for people.
+    #[must_use]
+    pub fn age(&self) -> String {
+        span(self.seconds_ago)
+    }
+}
+
 impl DeploymentReport {
     pub(super) fn of(entry: &Entry, sums: &Sums, rate: f64) -> Self {
         let deployment = &entry.deployment;

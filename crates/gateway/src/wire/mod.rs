@@ -98,7 +98,7 @@ impl Connection {
         self.body = body;
         self.sent = false;
         self.began = false;
-        // Room for the next look at it as well; what was handed out of it is given back by then.
+        // What was handed out of it is given back by now, so mostly this makes no new buffer.
         if self.read.capacity() < READ / 2 {
             self.read.reserve(READ);
         }
@@ -107,7 +107,7 @@ impl Connection {
             if !self.sent {
                 match self.poll_send(context) {
                     Poll::Ready(Err(failed @ Failed::Body)) => return Poll::Ready(Err(failed)),
-                    Poll::Ready(Err(_)) => (self.deaf, self.sent) = (true, true),
+                    Poll::Ready(Err(_)) => self.give_up_sending(),
                     Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
             }
@@ -166,7 +166,7 @@ impl Connection {
         if !self.sent
             && let Poll::Ready(Err(_)) = self.poll_send(context)
         {
-            (self.deaf, self.sent) = (true, true);
+            self.give_up_sending();
         }
         loop {
             match self.decoder.decode(&mut self.read) {
@@ -188,6 +188,11 @@ impl Connection {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// The rest of the request is not sent any more; an answer may come all the same.
+    fn give_up_sending(&mut self) {
+        (self.deaf, self.sent) = (true, true);
     }
 
     fn torn(&mut self) -> BrokenBody {
